@@ -1,0 +1,70 @@
+/**
+ * Bundles each program into one file, `dist/<program>-<hash>.mjs`, and lists them in `dist/programs.json`.
+ * Local mode and the images run these: stripping types at run time costs every process memory and start-up time.
+ */
+import { build } from "esbuild";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+
+const root = path.dirname(import.meta.dirname);
+
+/** Program name → entry file. */
+export const programs: Readonly<Record<string, string>> = {
+  activator: "activator/main.ts",
+  autoscaler: "autoscaler/main.ts",
+  controller: "controller/main.ts",
+  webhook: "controller/webhook/main.ts",
+  "queue-proxy": "queue-proxy/main.ts",
+  local: "local/cluster-main.ts",
+};
+
+/** Program name → absolute path of its bundle. */
+export type Bundles = Readonly<Record<string, string>>;
+
+export async function bundle(out = path.join(root, "dist")): Promise<Bundles> {
+  mkdirSync(out, { recursive: true });
+  const bundles: Record<string, string> = {};
+  await Promise.all(
+    Object.entries(programs).map(async ([name, entry]) => {
+      const result = await build({
+        entryPoints: { [name]: path.join(root, entry) },
+        outdir: out,
+        entryNames: "[name]-[hash]",
+        // Code that a process needs only later (gRPC in a sidecar, say) is imported when it is needed.
+        chunkNames: "chunk-[name]-[hash]",
+        splitting: true,
+        outExtension: { ".js": ".mjs" },
+        bundle: true,
+        platform: "node",
+        target: "node24",
+        format: "esm",
+        minifySyntax: true,
+        minifyWhitespace: true,
+        legalComments: "none",
+        metafile: true,
+        logLevel: "error",
+        external: ["esbuild"],
+        banner: {
+          js: 'import{createRequire as __require}from"node:module";import{dirname as __dir}from"node:path";const require=__require(import.meta.url),__filename=import.meta.filename,__dirname=__dir(__filename);',
+        },
+      });
+      const output = Object.entries(result.metafile.outputs).find(([, file]) => file.entryPoint !== undefined);
+      if (output === undefined) throw new Error(`esbuild wrote no bundle for ${name}`);
+      bundles[name] = path.resolve(output[0]);
+    }),
+  );
+  const current = new Set(Object.values(bundles).map((file) => path.basename(file)));
+  for (const file of readdirSync(out)) {
+    const stale = Object.keys(programs).some((name) => new RegExp(`^${name}-[A-Z0-9]+\\.mjs$`).test(file));
+    if (stale && !current.has(file)) rmSync(path.join(out, file));
+  }
+  writeFileSync(path.join(out, "programs.json"), `${JSON.stringify(bundles, null, 2)}\n`);
+  return bundles;
+}
+
+if (process.argv[1] !== undefined && import.meta.filename === path.resolve(process.argv[1])) {
+  const startedMs = Date.now();
+  const bundles = await bundle();
+  for (const [name, file] of Object.entries(bundles)) console.log(`${name.padEnd(12)} ${path.relative(root, file)}`);
+  console.log(`bundled in ${Date.now() - startedMs} ms`);
+}
