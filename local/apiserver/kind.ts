@@ -7,8 +7,15 @@ import type { KubeObject, Resource } from "../../api/meta.ts";
 export interface FieldCause {
   /** As in a Status cause: FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, … */
   reason: string;
+  /** Without the field: `Required value`. A Status message joins the two by `: `. */
   message: string;
+  /** `spec.template.spec.containers[0].image` */
   field: string;
+}
+
+/** A body whose values do not have the types of its kind. Answered with 400 BadRequest. */
+export class DecodeError extends Error {
+  override readonly name = "DecodeError";
 }
 
 /** One column of `kubectl get`. */
@@ -23,9 +30,19 @@ export interface Column {
   cell: (object: KubeObject, nowMs: number) => string | number | boolean | null;
 }
 
+/** One place of a kind's objects, as server-side apply sees it. */
+export interface Structure {
+  /** Whether an object here has one owner as a whole. */
+  isAtomic: boolean;
+  /** What a list here is: items told apart by keys, by value, or not at all. */
+  listType: { is: "map"; keys: readonly string[] } | { is: "set" } | { is: "atomic" };
+  member: (name: string) => Structure;
+  item: () => Structure;
+}
+
 export interface DecodeResult {
   object: KubeObject;
-  /** Dotted paths: `spec.template.spec.contianers`. Already removed from the object. */
+  /** Dotted paths: `spec.template.spec.contianers`, `spec.containers[0].imagee`. Already removed from the object. */
   unknownFields: string[];
 }
 
@@ -43,17 +60,24 @@ export interface Kind {
   scale?: { specReplicasPath: string; statusReplicasPath: string; labelSelectorPath?: string };
   /** Field selectors besides metadata.name and metadata.namespace, with the value an object has for them. */
   fieldSelectors: Readonly<Record<string, (object: KubeObject) => string>>;
+  /** All of them, the name included where it is one. */
   columns: readonly Column[];
   /** Whether `metadata.generation` counts changes outside metadata and status. */
   hasGeneration: boolean;
   /** OpenAPI v3 schema of the kind, as published to `kubectl explain`. */
   openApiSchema: Readonly<Record<string, unknown>>;
-  /** Drops (and names) fields the schema does not know; fixes nothing else. */
+  /** Drops (in place) and names the fields that the schema does not know. Throws {@link DecodeError}. */
   prune: (object: KubeObject) => DecodeResult;
   /** Fills defaults in place. */
   applyDefaults: (object: KubeObject) => void;
   /** Problems of a new or changed object; [] when it is fine. */
   validate: (object: KubeObject, old: KubeObject | undefined) => FieldCause[];
+  /** The object after a strategic merge patch, a new one. Absent for custom kinds: they answer 415. */
+  strategicMerge?: (object: KubeObject, patch: object) => KubeObject;
+  /** How server-side apply divides the objects into owned fields. */
+  structure: Structure;
+  /** Name of a built-in kind's field facts, `apps.v1.Deployment`. */
+  message?: string;
 }
 
 /** The kinds being served. Changes when CRDs do. */
@@ -64,4 +88,8 @@ export interface KindRegistry {
   /** Serves every served version of the CRD. Returns the problems that forbid it, [] when it is established. */
   putCrd(crd: KubeObject): FieldCause[];
   removeCrd(name: string): void;
+  /** The CRDs whose kinds are served. */
+  crds(): readonly KubeObject[];
+  /** Grows whenever the set of kinds changes: what is derived from the registry can be kept until then. */
+  readonly revision: number;
 }

@@ -1,0 +1,52 @@
+/** Commands and hooks that run beside a container's process. */
+import { spawn } from "node:child_process";
+import type { LifecycleHandler } from "../../api/core.ts";
+import { pause } from "../../kube/back-off.ts";
+import type { ContainerSetup } from "./container-setup.ts";
+import { requestHook, type ProbeTarget } from "./probes.ts";
+import { signalProcess } from "./proc.ts";
+
+const maxOutputBytes = 10 * 1024;
+
+/** Rejects when the hook fails or the signal aborts. */
+export async function runHook(hook: LifecycleHandler, target: ProbeTarget, signal: AbortSignal): Promise<void> {
+  if (hook.httpGet !== undefined) await requestHook(hook.httpGet, target, signal);
+  else if (hook.sleep !== undefined) await pause(hook.sleep.seconds * 1000, signal);
+  else if (hook.exec !== undefined) {
+    const { code, output } = await target.exec(hook.exec.command ?? [], signal);
+    if (code !== 0) throw new Error(`command ended with ${code}: ${output}`);
+  }
+}
+
+/** Runs a command in the environment and folder of the container. Rejects when the signal aborts. */
+export function execBeside(
+  { env, directory }: ContainerSetup,
+  command: readonly string[],
+  signal: AbortSignal,
+): Promise<{ code: number; output: string }> {
+  return new Promise((resolve, reject) => {
+    const [file = "", ...args] = command;
+    if (file === "") return reject(new Error("no command"));
+    const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    const collect = (chunk: Buffer): void => {
+      if (output.length < maxOutputBytes) output += chunk.toString();
+    };
+    child.stdout.on("data", collect);
+    child.stderr.on("data", collect);
+    const onAbort = (): void => {
+      if (child.pid !== undefined) signalProcess(-child.pid, "SIGKILL");
+      reject(signal.reason as Error);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+    child.on("error", (error) => {
+      signal.removeEventListener("abort", onAbort);
+      reject(error);
+    });
+    child.on("close", (code) => {
+      signal.removeEventListener("abort", onAbort);
+      resolve({ code: code ?? 1, output });
+    });
+  });
+}
