@@ -2,7 +2,7 @@
  * Bundles each program into one file, `dist/<program>-<hash>.mjs`, and lists them in `dist/programs.json`.
  * Local mode and the images run these: stripping types at run time costs every process memory and start-up time.
  */
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
@@ -20,6 +20,26 @@ export const programs: Readonly<Record<string, string>> = {
 
 /** Program name → absolute path of its bundle. */
 export type Bundles = Readonly<Record<string, string>>;
+
+/**
+ * KubeConfig takes two names from the index of the generated API client, which would have 800 unused files read and
+ * parsed for every program: it gets the two files that define them.
+ */
+const withoutApiClient: Plugin = {
+  name: "without-api-client",
+  setup({ onResolve, onLoad }) {
+    const needed = ["configuration.js", "servers.js"];
+    onResolve({ filter: /^\.\/gen\/index\.js$/ }, ({ importer, resolveDir }) =>
+      importer.endsWith("@kubernetes/client-node/dist/config.js")
+        ? { path: path.join(resolveDir, "gen"), namespace: "api-client" }
+        : undefined,
+    );
+    onLoad({ filter: /./, namespace: "api-client" }, ({ path: folder }) => ({
+      contents: needed.map((file) => `export * from "./${file}";`).join("\n"),
+      resolveDir: folder,
+    }));
+  },
+};
 
 export async function bundle(out = path.join(root, "dist")): Promise<Bundles> {
   mkdirSync(out, { recursive: true });
@@ -44,8 +64,9 @@ export async function bundle(out = path.join(root, "dist")): Promise<Bundles> {
         metafile: true,
         logLevel: "error",
         external: ["esbuild"],
+        plugins: [withoutApiClient],
         banner: {
-          js: 'import{createRequire as __require}from"node:module";import{dirname as __dir}from"node:path";const require=__require(import.meta.url),__filename=import.meta.filename,__dirname=__dir(__filename);',
+          js: 'import{createRequire as __createRequire}from"node:module";import{dirname as __dir}from"node:path";const require=__createRequire(import.meta.url),__filename=import.meta.filename,__dirname=__dir(__filename);',
         },
       });
       const output = Object.entries(result.metafile.outputs).find(([, file]) => file.entryPoint !== undefined);
