@@ -220,6 +220,7 @@ export interface Deployment extends KubeObject {
     availableReplicas?: number;
     unavailableReplicas?: number;
     terminatingReplicas?: number;
+    collisionCount?: number;
     conditions?: KubeCondition[];
   };
 }
