@@ -37,6 +37,8 @@ export interface NodeAgentOptions {
   apiServer: { url: string; ca: string };
   /** SWELL_HOST_LISTEN of a pod, "" for none. */
   hostListen: (pod: Pod, services: Service[]) => string;
+  /** What a former run left behind, where the caller has ended it already ({@link ProcessRecords}). */
+  leftovers?: readonly ProcessRecord[];
   log: Logger;
 }
 
@@ -66,7 +68,7 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAge
   mkdirSync(path.join(folder, "pods"), { recursive: true });
   chmodSync(folder, 0o700); // tokens and Secrets lie below
   const records = new ProcessRecords(folder);
-  const leftovers = await records.endLeftovers();
+  const leftovers = options.leftovers ?? (await records.endLeftovers());
   if (leftovers.length > 0) log.info({ processes: leftovers.length }, "ended the processes of a former run");
   const offered = allocatable({ cores: os.availableParallelism(), memoryBytes: os.totalmem() });
   await registerNode(client, {

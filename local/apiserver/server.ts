@@ -1,0 +1,215 @@
+/** The API server on HTTPS: who asks, what for, and the answer. */
+import { createServer, type Server } from "node:https";
+import { once } from "node:events";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { KubeObject } from "../../api/meta.ts";
+import { ApiError, type KubeClient } from "../../kube/client.ts";
+import type { Logger } from "../../process/logger.ts";
+import { allowEveryone, type Authorizer } from "./authorization.ts";
+import type { User } from "./call.ts";
+import { group, resourceList } from "./discovery.ts";
+import { answerDocument, isPublic } from "./documents.ts";
+import { inProcessClient } from "./in-process-client.ts";
+import { createKindRegistry } from "./kinds/index.ts";
+import { decodeBody } from "./negotiation.ts";
+import type { PodBackend } from "./pod-logs.ts";
+import { answerResource } from "./resource-request.ts";
+import { createRest, type Rest } from "./rest.ts";
+import { answerReview, reviewKind } from "./reviews.ts";
+import { routeOf, type Route } from "./routes.ts";
+import { internal, methodNotAllowed, tooLarge, unauthorized, unknownPath } from "./status-error.ts";
+
+export type { User } from "./call.ts";
+export type { PodBackend } from "./pod-logs.ts";
+
+export interface ApiServerOptions {
+  /** SQLite file, made where it is missing. */
+  file: string;
+  /** Port 0 picks a free one. */
+  addresses: { host: string; port: number }[];
+  /** PEM. */
+  tls: { cert: string; key: string };
+  /** Who the bearer token belongs to. */
+  authenticate: (bearer: string) => User | undefined;
+  /** Default: whoever is known may do everything. */
+  authorize?: Authorizer;
+  pods?: PodBackend;
+  log: Logger;
+}
+
+export interface ApiServer {
+  /** In this process, as `system:admin`. */
+  client: KubeClient;
+  /** Of `addresses`, in order. */
+  ports: number[];
+  setPodBackend(backend: PodBackend): void;
+  /** Ends every connection, watches too, and closes the store. */
+  close(): Promise<void>;
+}
+
+const admin: User = { username: "system:admin", groups: ["system:masters", "system:authenticated"] };
+const mostBodyBytes = 3 * 1024 * 1024;
+/** What one answer may carry of warnings. */
+const mostWarningChars = 4096;
+
+export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const { authenticate, authorize = allowEveryone, log } = options;
+  let pods = options.pods;
+  const rest = await createRest({ file: options.file, kinds: createKindRegistry(), log });
+  const handle = requestHandler({ rest, authenticate, authorize, pods: () => pods, log });
+  const servers: Server[] = [];
+  const ports: number[] = [];
+  try {
+    for (const { host, port } of options.addresses) {
+      const server = createServer({ ...options.tls, ALPNProtocols: ["http/1.1"], keepAliveTimeout: 120_000 }, handle);
+      servers.push(server);
+      // The second address of a cluster takes the port that the first one got.
+      server.listen({ host, port: port === 0 ? (ports[0] ?? 0) : port });
+      await once(server, "listening");
+      ports.push((server.address() as AddressInfo).port);
+    }
+  } catch (error) {
+    for (const server of servers) server.close();
+    await rest.close();
+    throw error;
+  }
+  return {
+    client: inProcessClient(rest, admin),
+    ports,
+    setPodBackend(backend) {
+      pods = backend;
+    },
+    async close() {
+      await Promise.all(
+        servers.map(async (server) => {
+          const closed = once(server, "close");
+          server.close();
+          server.closeAllConnections();
+          await closed;
+        }),
+      );
+      await rest.close();
+    },
+  };
+}
+
+interface HandlerDeps {
+  rest: Rest;
+  authenticate: (bearer: string) => User | undefined;
+  authorize: Authorizer;
+  pods: () => PodBackend | undefined;
+  log: Logger;
+}
+
+export function requestHandler(deps: HandlerDeps): (request: IncomingMessage, response: ServerResponse) => void {
+  return (request, response) => {
+    answer(deps, request, response).catch((error: unknown) => answerError(deps.log, request, response, error));
+  };
+}
+
+async function answer(deps: HandlerDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { rest, authorize, authenticate } = deps;
+  const url = new URL(request.url ?? "/", "https://localhost");
+  const route = routeOf(url.pathname);
+  const user = userOf(request, authenticate);
+  if (user === undefined && !(route?.is === "document" && isPublic(route.path))) throw unauthorized();
+  if (route === undefined) throw unknownPath();
+  const json = (code: number, body: object): void => sendJson(response, code, body);
+
+  if (user === undefined || route.is !== "resource") {
+    if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed();
+    return answerDiscovery(deps, request, response, route);
+  }
+  const { group: ofGroup, version, plural } = route;
+  const readBody = (): Promise<Buffer> => bodyOf(request);
+  const review = reviewKind(ofGroup, version, plural);
+  if (review !== undefined) {
+    if (request.method !== "POST") throw methodNotAllowed();
+    const body = decodeBody(await readBody(), request.headers["content-type"]) as KubeObject;
+    return json(201, answerReview(review, body, { user, authorize, authenticate, namespace: route.namespace }));
+  }
+  const kind = rest.kinds.find(ofGroup, version, plural);
+  if (kind === undefined) throw unknownPath();
+  const warn = warningsOf(response);
+  await answerResource(deps, {
+    request,
+    response,
+    route,
+    kind,
+    query: url.searchParams,
+    user,
+    readBody,
+    answer: json,
+    warn,
+  });
+}
+
+function answerDiscovery(
+  { rest }: HandlerDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  route: Route,
+): void {
+  if (route.is === "document") return answerDocument(rest, request, response, route.path);
+  const found =
+    route.is === "group"
+      ? group(rest.kinds, route.group)
+      : route.is === "resources"
+        ? resourceList(rest.kinds, route.group, route.version)
+        : undefined;
+  if (found === undefined) throw unknownPath();
+  sendJson(response, 200, found);
+}
+
+function userOf(request: IncomingMessage, authenticate: HandlerDeps["authenticate"]): User | undefined {
+  const match = /^Bearer (.+)$/i.exec(request.headers.authorization ?? "");
+  return match === null ? undefined : authenticate(match[1]!.trim());
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > mostBodyBytes) throw tooLarge(mostBodyBytes);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function sendJson(response: ServerResponse, code: number, body: object): void {
+  const bytes = Buffer.from(JSON.stringify(body));
+  response.writeHead(code, { "content-type": "application/json", "content-length": bytes.length });
+  response.end(bytes);
+}
+
+/** Header lines that kubectl prints as `Warning: …`. */
+function warningsOf(response: ServerResponse): (text: string) => void {
+  const lines: string[] = [];
+  let chars = 0;
+  return (text) => {
+    const line = text.replace(/\p{Cc}+/gu, " ").trim();
+    chars += line.length;
+    if (response.headersSent || chars > mostWarningChars) return;
+    // A header carries bytes: UTF-8, told as Latin-1.
+    lines.push(`299 - "${Buffer.from(line.replace(/[\\"]/g, "\\$&")).toString("latin1")}"`);
+    response.setHeader("warning", lines);
+  };
+}
+
+function answerError(log: Logger, request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const failure = error instanceof ApiError ? error : internal((error as Error).message);
+  if (!(error instanceof ApiError))
+    log.error({ err: error, method: request.method, url: request.url }, "request failed");
+  if (failure.code === 401) response.setHeader("www-authenticate", 'Bearer realm="kubernetes"');
+  // What was not read of the body would be taken for the next request.
+  if (!request.complete) response.setHeader("connection", "close");
+  const { retryAfterSeconds } = failure.status.details ?? {};
+  if (retryAfterSeconds !== undefined) response.setHeader("retry-after", String(retryAfterSeconds));
+  sendJson(response, failure.code, failure.status);
+}

@@ -1,0 +1,306 @@
+/** Create, update and patch: decode, default, admit, validate, store. Everything that writes objects passes here. */
+import { randomInt, randomUUID } from "node:crypto";
+import { apiVersionOf, type KubeObject } from "../../api/meta.ts";
+import type { Patch } from "../../kube/client.ts";
+import type { Admission, Attempt } from "./admission.ts";
+import { presented, timestamp, type Call } from "./call.ts";
+import { requireSurroundings } from "./built-in-admission.ts";
+import type { CustomResources } from "./custom-resources.ts";
+import { copyOf, isEqual, isObject } from "./json-value.ts";
+import { DecodeError, type Kind } from "./kind.ts";
+import { patched } from "./patch.ts";
+import { alreadyExists, badRequest, conflict, invalid, notFound, resourceName } from "./status-error.ts";
+import type { Store } from "./store.ts";
+
+export interface Writer {
+  /** Takes the body over. Answers with the stored object. */
+  create(call: Call, body: KubeObject): Promise<KubeObject>;
+  /** Takes the body over. */
+  update(call: Call, body: KubeObject): Promise<KubeObject>;
+  patch(call: Call, patch: Patch): Promise<KubeObject>;
+  /**
+   * Changes an object: `change` gets what is stored and returns what shall be, which it shares nothing with. Called
+   * again when somebody else wrote in between and the change did not insist on a version.
+   */
+  change(call: Call, change: (stored: KubeObject) => KubeObject): Promise<KubeObject>;
+}
+
+export interface WriterOptions {
+  store: Store;
+  admission: Admission;
+  customResources: CustomResources;
+  nowMs: () => number;
+}
+
+/** How often a write without a version starts over when another one came first. */
+const mostTries = 5;
+
+export function createWriter({ store, admission, customResources, nowMs }: WriterOptions): Writer {
+  /** Runs defaults, webhooks and validation over a new state. Returns the object to store. */
+  async function admit(attempt: Attempt): Promise<KubeObject> {
+    const { call, old } = attempt;
+    const { kind } = call;
+    let object = attempt.object!;
+    if (call.subresource === "") kind.applyDefaults(object);
+    const mutating = admission.mutating({ ...attempt, object });
+    if (mutating.length > 0) {
+      object = await admission.mutate(mutating, { ...attempt, object });
+      decoded(kind, object);
+      if (call.subresource === "") kind.applyDefaults(object);
+    }
+    const causes = kind.validate(object, old);
+    if (causes.length > 0) throw invalid(kind.resource, object.metadata.name ?? "", causes);
+    const validating = admission.validating({ ...attempt, object });
+    if (validating.length > 0) await admission.validate(validating, { ...attempt, object });
+    return object;
+  }
+
+  async function create(call: Call, body: KubeObject): Promise<KubeObject> {
+    const { kind, namespace } = call;
+    const resource = resourceName(kind.resource);
+    const object = decodeBody(call, body);
+    const { metadata } = object;
+    if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== "")
+      throw badRequest("resourceVersion should not be set on objects to be created");
+    const prefix = metadata.name === undefined || metadata.name === "" ? (metadata.generateName ?? "") : "";
+    if (prefix !== "")
+      metadata.name = generatedName(prefix, (name) => store.get(resource, namespace, name) !== undefined);
+    delete metadata.deletionTimestamp;
+    delete metadata.deletionGracePeriodSeconds;
+    metadata.uid = randomUUID();
+    metadata.creationTimestamp = timestamp(nowMs());
+    if (kind.hasGeneration) metadata.generation = 1;
+    else delete metadata.generation;
+    if (kind.hasStatus) delete (object as { status?: unknown }).status;
+    requireSurroundings(store, call, object);
+    const attempt: Attempt = {
+      call,
+      operation: "CREATE",
+      object,
+      old: undefined,
+      options: optionsOf("CreateOptions", call),
+    };
+    const admitted = await admit(attempt);
+    // Webhooks take time, and the world goes on.
+    requireSurroundings(store, call, admitted);
+    if (store.get(resource, namespace, admitted.metadata.name ?? "") !== undefined)
+      throw alreadyExists(kind.resource, admitted.metadata.name ?? "");
+    if (call.dryRun) return admitted;
+    customResources.beforeWrite(kind, admitted, undefined);
+    return presented(kind, store.put(resource, admitted));
+  }
+
+  async function change(call: Call, makeNext: (stored: KubeObject) => KubeObject): Promise<KubeObject> {
+    const { kind, namespace, name } = call;
+    const resource = resourceName(kind.resource);
+    for (let tries = 1; ; tries++) {
+      const stored = store.get(resource, namespace, name);
+      if (stored === undefined) throw notFound(kind.resource, name);
+      const next = makeNext(presented(kind, stored));
+      requireSameObject(call, next, stored);
+      settle(call, next, stored);
+      const attempt: Attempt = {
+        call,
+        operation: "UPDATE",
+        object: next,
+        old: stored,
+        options: optionsOf("UpdateOptions", call),
+      };
+      const admitted = await admit(attempt);
+      if (store.get(resource, namespace, name) !== stored) {
+        if (tries >= mostTries) throw conflict(kind.resource, name);
+        continue;
+      }
+      bumpGeneration(kind, admitted, stored);
+      if (call.dryRun || isEqual(admitted, stored)) return presented(kind, call.dryRun ? admitted : stored);
+      if (isFinished(admitted)) return store.remove(resource, admitted);
+      customResources.beforeWrite(kind, admitted, stored);
+      return presented(kind, store.put(resource, admitted));
+    }
+  }
+
+  return {
+    create,
+    change,
+    update: (call, body) => {
+      const object = decodeBody(call, body);
+      const { resource, isCustom } = call.kind;
+      if (isCustom && !object.metadata.resourceVersion)
+        throw invalid(resource, call.name, [
+          {
+            reason: "FieldValueInvalid",
+            field: "metadata.resourceVersion",
+            message: "Invalid value: 0: must be specified for an update",
+          },
+        ]);
+      if ((object.metadata.name ?? "") === "") object.metadata.name = call.name;
+      if (object.metadata.name !== call.name)
+        throw badRequest(
+          `the name of the object (${object.metadata.name}) does not match the name on the URL (${call.name})`,
+        );
+      let isFirst = true;
+      return change(call, () => {
+        // What the first try worked on was changed by defaults and webhooks; both may run on their own results.
+        if (!isFirst && object.metadata.resourceVersion) throw conflict(resource, call.name);
+        isFirst = false;
+        return copyOf(object);
+      });
+    },
+    patch: (call, patch) =>
+      change(call, (stored) => {
+        const next = patched(call.kind, stored, patch);
+        if (!isObject(next) || !isObject(next.metadata)) throw badRequest("the patched object has no metadata");
+        const unknown = decoded(call.kind, next);
+        if (unknown.length > 0 && call.fieldValidation === "Strict")
+          throw invalid({ group: "", kind: "" }, "", [
+            {
+              reason: "FieldValueInvalid",
+              field: "patch",
+              message: `Invalid value: ${JSON.stringify(JSON.stringify(patch.is === "json" ? patch.operations : patch.body))}: ${strictError(unknown)}`,
+            },
+          ]);
+        warnOfUnknown(call, unknown);
+        return next;
+      }),
+  };
+}
+
+const strictError = (unknown: readonly string[]): string =>
+  `strict decoding error: ${unknown.map((field) => `unknown field ${JSON.stringify(field)}`).join(", ")}`;
+
+function warnOfUnknown(call: Call, unknown: readonly string[]): void {
+  if (call.fieldValidation === "Warn") for (const field of unknown) call.warn(`unknown field ${JSON.stringify(field)}`);
+}
+
+/** Names what the kind does not know; throws ApiError 400 for values of the wrong type. */
+function decoded(kind: Kind, object: KubeObject): string[] {
+  try {
+    const { unknownFields } = kind.prune(object);
+    delete object.metadata.managedFields;
+    return unknownFields;
+  } catch (error) {
+    if (error instanceof DecodeError) throw badRequest(error.message);
+    throw error;
+  }
+}
+
+/** A body that is an object of the call's kind and namespace, without unknown fields. */
+function decodeBody(call: Call, body: KubeObject): KubeObject {
+  const { kind, namespace } = call;
+  const { resource } = kind;
+  if (!isObject(body)) throw badRequest("the body is not an object");
+  const apiVersion = apiVersionOf(resource);
+  const object = { ...body, apiVersion: body.apiVersion || apiVersion, kind: body.kind || resource.kind };
+  if (object.apiVersion !== apiVersion)
+    throw badRequest(
+      `the API version in the data (${object.apiVersion}) does not match the expected API version (${apiVersion})`,
+    );
+  const cannot = `${object.kind} in version ${JSON.stringify(resource.version)} cannot be handled as a ${resource.kind}`;
+  if (object.kind !== resource.kind)
+    throw badRequest(`${cannot}: no kind ${JSON.stringify(object.kind)} is registered`);
+  object.metadata = isObject(body.metadata) ? body.metadata : {};
+  const unknown = decoded(kind, object);
+  if (unknown.length > 0 && call.fieldValidation === "Strict") throw badRequest(`${cannot}: ${strictError(unknown)}`);
+  warnOfUnknown(call, unknown);
+  const given = object.metadata.namespace ?? "";
+  if (resource.namespaced && given !== "" && given !== namespace)
+    throw badRequest(`the namespace of the provided object does not match the namespace sent on the request`);
+  if (resource.namespaced) object.metadata.namespace = namespace;
+  else delete object.metadata.namespace;
+  return object;
+}
+
+/** Optimistic concurrency: the version and uid that the client names must be the stored ones. */
+function requireSameObject({ kind, name }: Call, next: KubeObject, stored: KubeObject): void {
+  const { resourceVersion = "", uid = "" } = next.metadata;
+  if (resourceVersion !== "" && resourceVersion !== stored.metadata.resourceVersion)
+    throw conflict(kind.resource, name);
+  if (uid !== "" && uid !== stored.metadata.uid)
+    throw conflict(
+      kind.resource,
+      name,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${stored.metadata.uid}`,
+    );
+}
+
+/** Puts what this call must not change back to what is stored. */
+function settle({ kind, name, subresource }: Call, next: KubeObject, stored: KubeObject): void {
+  const states = next as { status?: unknown };
+  if (subresource === "status") {
+    // Only the status is taken; the rest of the body is what the client happened to have.
+    const { status } = states;
+    for (const key of Object.keys(next)) delete (next as unknown as Record<string, unknown>)[key];
+    Object.assign(next, copyOf(stored));
+    if (status === undefined) delete states.status;
+    else states.status = status;
+    return;
+  }
+  const { metadata } = next;
+  const old = stored.metadata;
+  for (const field of ["uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generateName"] as const) {
+    if (old[field] === undefined) delete metadata[field];
+    else metadata[field] = old[field];
+  }
+  for (const field of ["generation", "deletionGracePeriodSeconds"] as const) {
+    if (old[field] === undefined) delete metadata[field];
+    else metadata[field] = old[field];
+  }
+  if (kind.hasStatus) {
+    const { status } = stored as { status?: unknown };
+    if (status === undefined) delete states.status;
+    else states.status = copyOf(status);
+  }
+  if (old.deletionTimestamp !== undefined) {
+    const added = (metadata.finalizers ?? []).filter((one) => !(old.finalizers ?? []).includes(one));
+    if (added.length > 0)
+      throw invalid(kind.resource, name, [
+        {
+          reason: "FieldValueForbidden",
+          field: "metadata.finalizers",
+          message: `Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{${added
+            .map((one) => JSON.stringify(one))
+            .join(", ")}}`,
+        },
+      ]);
+  }
+}
+
+/** The generation counts changes of what is wanted: everything but metadata and status. */
+function bumpGeneration(kind: Kind, next: KubeObject, stored: KubeObject): void {
+  if (!kind.hasGeneration) return;
+  const wanted = next as unknown as Record<string, unknown>;
+  const was = stored as unknown as Record<string, unknown>;
+  const counts = (key: string): boolean => key !== "metadata" && key !== "status" && key !== "apiVersion";
+  const keys = new Set([...Object.keys(wanted), ...Object.keys(was)].filter(counts));
+  for (const key of keys)
+    if (!isEqual(wanted[key], was[key])) {
+      next.metadata.generation = (stored.metadata.generation ?? 0) + 1;
+      return;
+    }
+}
+
+/** Whether nothing holds a deleted object back any more. Namespaces and pods are ended by those that empty and stop them. */
+export function isFinished({ apiVersion, kind, metadata }: KubeObject): boolean {
+  if (metadata.deletionTimestamp === undefined || (metadata.finalizers ?? []).length > 0) return false;
+  return !(apiVersion === "v1" && kind === "Namespace") && (metadata.deletionGracePeriodSeconds ?? 0) === 0;
+}
+
+const optionsOf = (kind: string, call: Call): Record<string, unknown> => ({
+  apiVersion: "meta.k8s.io/v1",
+  kind,
+  ...(call.fieldManager === "" ? {} : { fieldManager: call.fieldManager }),
+  ...(call.dryRun ? { dryRun: ["All"] } : {}),
+});
+
+/** No vowels, no 0 or 1: what comes out spells nothing. */
+const suffixLetters = "bcdfghjklmnpqrstvwxz2456789";
+
+function generatedName(prefix: string, isTaken: (name: string) => boolean): string {
+  let name = "";
+  for (let tries = 0; tries < 8; tries++) {
+    name = prefix.slice(0, 58);
+    for (let letter = 0; letter < 5; letter++) name += suffixLetters[randomInt(suffixLetters.length)];
+    if (!isTaken(name)) break;
+  }
+  return name;
+}
