@@ -1,0 +1,392 @@
+/**
+ * Decides for every revision: every two seconds, and at once when something happens that cannot wait. What happens
+ * between ticks only ever raises a decision; shrinking keeps the pace of the ticks. A revision at zero that nobody
+ * calls costs nothing until it is called.
+ */
+import type { RevisionScaling } from "../api/autoscaling-annotations.ts";
+import type { Logger } from "../process/logger.ts";
+import { heldMs, type Averages, type Collection } from "./collector.ts";
+import { decide, initialExcessBurstCapacity, initialState, type DeciderSpec, type DeciderState } from "./decide.ts";
+import { DecisionLog, type Cause, type DecisionRecord } from "./decision-log.ts";
+import type { RevisionStats } from "./revision-stats.ts";
+
+export interface ScaledRevision {
+  scaling: RevisionScaling;
+  reachable: boolean;
+  /** The Deployment's `spec.replicas`; 0 while there is none. */
+  replicas: number;
+  /** The revision is older than our knowledge of its load: what runs stays for a stable window. */
+  foundRunning: boolean;
+  eventEvaluations: boolean;
+}
+
+export interface DeciderView {
+  /** -1 while nothing was decided. */
+  desiredPods: number;
+  excessBurstCapacity: number;
+}
+
+/** A decider as metrics show it. */
+export interface DeciderStatus extends DeciderView {
+  key: string;
+  metric: "concurrency" | "rps";
+  stable: number;
+  panic: number;
+  target: number;
+  panicking: boolean;
+}
+
+export interface MultiScalerOptions {
+  stats: RevisionStats;
+  readyPods: (key: string) => number;
+  /** The decision changed, or the activator has to enter or may leave the path. */
+  onDecision: (key: string) => void;
+  nowMs: () => number;
+  /** Calls back once, later; returns what cancels it. */
+  after: (ms: number, call: () => void) => () => void;
+  log: Logger;
+}
+
+export const tickMs = 2000;
+/** Ticks of different revisions are spread over these parts of the period. */
+const slots = 20;
+/** Evaluations of one revision that events ask for are at least so far apart. */
+const eventGapMs = 10;
+
+interface Decider {
+  readonly key: string;
+  readonly createdMs: number;
+  readonly slot: number;
+  revision: ScaledRevision;
+  spec: DeciderSpec;
+  collection: Collection;
+  state: DeciderState;
+  desiredPods: number;
+  excessBurstCapacity: number;
+  last: Pick<Averages, "stable" | "panic">;
+  /** Undefined: count again. */
+  readyPods: number | undefined;
+  /** What ran when we came: kept until then. */
+  hold: { pods: number; untilMs: number } | undefined;
+  evaluatedMs: number;
+  cancelEvent: (() => void) | undefined;
+  readonly log: DecisionLog;
+}
+
+export class MultiScaler {
+  readonly #options: MultiScalerOptions;
+  readonly #deciders = new Map<string, Decider>();
+  /** Those that tick, by slot. */
+  readonly #wheel: Set<Decider>[] = Array.from({ length: slots }, () => new Set());
+  #ticking = 0;
+  #created = 0;
+  #slot = 0;
+  #cancelTick: (() => void) | undefined;
+  #stopped = false;
+  evaluations = 0;
+
+  constructor(options: MultiScalerOptions) {
+    this.#options = options;
+  }
+
+  /** Ends every timer; nothing is decided any more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTick?.();
+    for (const key of this.#deciders.keys()) this.remove(key);
+  }
+
+  /** Creates or updates the decider; a new spec is taken into account at once. */
+  ensure(key: string, revision: ScaledRevision): DeciderView {
+    const { scaling } = revision;
+    const spec = deciderSpec(revision);
+    let decider = this.#deciders.get(key);
+    if (decider === undefined) {
+      decider = this.#create(key, revision, spec);
+      this.#wake(decider);
+      this.#evaluateSoon(decider, "spec");
+      return decider;
+    }
+    const changed =
+      JSON.stringify(spec) !== JSON.stringify(decider.spec) || scaling.metric !== decider.revision.scaling.metric;
+    const windowsChanged =
+      scaling.panicWindowMs !== decider.revision.scaling.panicWindowMs ||
+      scaling.stableWindowMs !== decider.revision.scaling.stableWindowMs ||
+      scaling.aggregation !== decider.revision.scaling.aggregation;
+    if (windowsChanged) decider.collection = this.#options.stats.keep(key, scaling);
+    if (revision.replicas !== decider.revision.replicas) this.#wake(decider);
+    decider.revision = revision;
+    decider.spec = spec;
+    if (changed || windowsChanged) {
+      this.#wake(decider);
+      this.#evaluateSoon(decider, "spec");
+    }
+    return decider;
+  }
+
+  remove(key: string): void {
+    const decider = this.#deciders.get(key);
+    if (decider === undefined) return;
+    this.#deciders.delete(key);
+    this.#sleep(decider);
+    decider.cancelEvent?.();
+    this.#options.stats.release(key);
+  }
+
+  get(key: string): DeciderView | undefined {
+    return this.#deciders.get(key);
+  }
+
+  decisions(key: string): readonly DecisionRecord[] | undefined {
+    return this.#deciders.get(key)?.log.list();
+  }
+
+  statuses(): DeciderStatus[] {
+    return [...this.#deciders.values()].map((decider) => ({
+      key: decider.key,
+      metric: decider.revision.scaling.metric,
+      desiredPods: decider.desiredPods,
+      excessBurstCapacity: decider.excessBurstCapacity,
+      stable: decider.last.stable,
+      panic: decider.last.panic,
+      target: decider.spec.target,
+      panicking: decider.state.mode.is === "panic",
+    }));
+  }
+
+  /** Deciders, and how many of them tick. */
+  get counts(): { deciders: number; ticking: number } {
+    return { deciders: this.#deciders.size, ticking: this.#ticking };
+  }
+
+  /** What is in flight has changed. */
+  onLoad(key: string): void {
+    const decider = this.#deciders.get(key);
+    if (decider === undefined) return;
+    const { inFlight } = decider.collection;
+    if (inFlight > 0) this.#wake(decider);
+    if (!decider.revision.eventEvaluations) {
+      if (decider.desiredPods === 0 && inFlight > 0) this.#evaluate(decider, "load");
+      return;
+    }
+    const ready = this.#ready(decider);
+    const pods = Math.ceil(inFlight / decider.spec.target);
+    if (pods <= decider.desiredPods) return;
+    // Without pods nothing is being worked off: what is held counts at once.
+    // And a revision that is about to go must not go from under a request.
+    if (ready === 0 || decider.desiredPods === 0) this.#evaluateSoon(decider, "load");
+    if (ready > 0 && this.#overThreshold(decider, pods)) this.#evaluateSoon(decider, "load", heldMs);
+  }
+
+  /** A pod came, went, or changed its readiness. */
+  onPods(key: string): void {
+    const decider = this.#deciders.get(key);
+    if (decider === undefined) return;
+    const before = decider.readyPods;
+    decider.readyPods = undefined;
+    if (this.#ready(decider) === before) return;
+    this.#wake(decider);
+    if (decider.revision.eventEvaluations) this.#evaluateSoon(decider, "pods");
+  }
+
+  #create(key: string, revision: ScaledRevision, spec: DeciderSpec): Decider {
+    const nowMs = this.#options.nowMs();
+    const readyPods = this.#options.readyPods(key);
+    const { scaling } = revision;
+    const decider: Decider = {
+      key,
+      createdMs: nowMs,
+      // Evenly spread, also when many are created in one go.
+      slot: this.#created++ % slots,
+      revision,
+      spec,
+      collection: this.#options.stats.keep(key, scaling),
+      state: initialState(readyPods, nowMs),
+      desiredPods: -1,
+      excessBurstCapacity: initialExcessBurstCapacity(spec, scaling.initialScale),
+      last: { stable: 0, panic: 0 },
+      readyPods,
+      hold:
+        revision.foundRunning && revision.replicas > 0
+          ? { pods: revision.replicas, untilMs: nowMs + scaling.stableWindowMs }
+          : undefined,
+      evaluatedMs: -Infinity,
+      cancelEvent: undefined,
+      log: new DecisionLog(),
+    };
+    this.#deciders.set(key, decider);
+    return decider;
+  }
+
+  #ready(decider: Decider): number {
+    decider.readyPods ??= this.#options.readyPods(decider.key);
+    return decider.readyPods;
+  }
+
+  #overThreshold(decider: Decider, pods: number): boolean {
+    return pods / Math.max(1, this.#ready(decider)) >= decider.spec.panicThreshold;
+  }
+
+  /** Events that come together are one evaluation; an earlier one wins over a later one. */
+  #evaluateSoon(decider: Decider, cause: Cause, delayMs = 0): void {
+    if (this.#stopped) return;
+    const nowMs = this.#options.nowMs();
+    const waitMs = Math.max(delayMs, decider.evaluatedMs + eventGapMs - nowMs);
+    if (waitMs <= 0) {
+      this.#evaluate(decider, cause);
+      return;
+    }
+    if (decider.cancelEvent !== undefined && delayMs > 0) return;
+    decider.cancelEvent?.();
+    decider.cancelEvent = this.#options.after(waitMs, () => {
+      decider.cancelEvent = undefined;
+      this.#evaluate(decider, cause);
+      // Still rising: what is in flight now has to be held for as long again.
+      const { inFlight } = decider.collection;
+      const pods = Math.ceil(inFlight / decider.spec.target);
+      if (
+        cause === "load" &&
+        pods > decider.desiredPods &&
+        this.#ready(decider) > 0 &&
+        this.#overThreshold(decider, pods)
+      )
+        this.#evaluateSoon(decider, "load", heldMs);
+    });
+  }
+
+  #evaluate(decider: Decider, cause: Cause): void {
+    if (this.#stopped || this.#deciders.get(decider.key) !== decider) return;
+    const nowMs = this.#options.nowMs();
+    const { collection, revision, spec } = decider;
+    const { metric } = revision.scaling;
+    const readyPods = this.#ready(decider);
+    const { inFlight } = collection;
+    const averages = collection.averages(metric, nowMs);
+    const held = this.#held(decider, readyPods, cause, nowMs);
+    decider.evaluatedMs = nowMs;
+    this.evaluations += 1;
+    const inputs = {
+      metric,
+      stable: readyPods === 0 || decider.desiredPods === 0 ? Math.max(averages.stable, held) : averages.stable,
+      panic: Math.max(averages.panic, held),
+      inFlight,
+      held,
+      readyPods,
+      target: spec.target,
+      total: spec.total,
+    };
+    if (!averages.hasData && held === 0 && !this.#knownIdle(decider, readyPods, nowMs)) {
+      this.#log(decider, cause, inputs, "no data: the last decision stays");
+      this.#sleepIfIdle(decider, readyPods);
+      return;
+    }
+
+    const decision = decide(spec, { stable: inputs.stable, panic: inputs.panic, readyPods }, decider.state, nowMs);
+    const kept = this.#kept(decider, readyPods, nowMs);
+    const desiredPods = Math.max(decision.desiredPods, kept.pods);
+    const changed = desiredPods !== decider.desiredPods;
+    const flipped = decision.excessBurstCapacity >= 0 !== decider.excessBurstCapacity >= 0;
+    decider.last = { stable: inputs.stable, panic: inputs.panic };
+    decider.excessBurstCapacity = decision.excessBurstCapacity;
+    const lowers = desiredPods < decider.desiredPods;
+    if (cause === "tick" || !lowers) {
+      decider.state = decision.state;
+      decider.desiredPods = desiredPods;
+    }
+    this.#log(decider, cause, inputs, desiredPods > decision.desiredPods ? kept.because : "", decision.terms);
+    if (flipped || (changed && (cause === "tick" || !lowers))) this.#options.onDecision(decider.key);
+    this.#sleepIfIdle(decider, readyPods);
+  }
+
+  /** What counts although the averages do not show it yet. */
+  #held(decider: Decider, readyPods: number, cause: Cause, nowMs: number): number {
+    const { collection, revision } = decider;
+    if (!revision.eventEvaluations)
+      return cause === "load" && decider.desiredPods === 0 ? Math.min(1, collection.inFlight) : 0;
+    if (readyPods === 0) return collection.inFlight;
+    const poke = decider.desiredPods === 0 ? Math.min(collection.inFlight, decider.spec.target) : 0;
+    return revision.scaling.metric === "concurrency" ? Math.max(poke, collection.heldConcurrency(nowMs)) : poke;
+  }
+
+  /** No pod serves, and the activators, who would hold any request, hold none. */
+  #knownIdle(decider: Decider, readyPods: number, nowMs: number): boolean {
+    return (
+      readyPods === 0 && this.#options.stats.activators > 0 && nowMs - decider.createdMs >= decider.spec.stableWindowMs
+    );
+  }
+
+  /** What must not be given up for want of knowledge. */
+  #kept(decider: Decider, readyPods: number, nowMs: number): { pods: number; because: string } {
+    const { hold } = decider;
+    if (!decider.spec.reachable) return { pods: 0, because: "" };
+    if (hold !== undefined && nowMs < hold.untilMs)
+      return { pods: hold.pods, because: "what was running is kept for a stable window" };
+    decider.hold = undefined;
+    if (this.#options.stats.podCount(decider.key) * 2 < readyPods)
+      return { pods: readyPods, because: "most ready pods do not report" };
+    return { pods: 0, because: "" };
+  }
+
+  #log(
+    decider: Decider,
+    cause: Cause,
+    inputs: DecisionRecord["inputs"],
+    because: string,
+    terms?: DecisionRecord["terms"],
+  ): void {
+    decider.log.add({
+      atMs: this.#options.nowMs(),
+      cause,
+      inputs,
+      panicking: decider.state.mode.is === "panic",
+      desiredPods: decider.desiredPods,
+      excessBurstCapacity: decider.excessBurstCapacity,
+      because,
+      ...(terms === undefined ? {} : { terms }),
+    });
+  }
+
+  #wake(decider: Decider): void {
+    const slot = this.#wheel[decider.slot]!;
+    if (slot.has(decider) || this.#stopped) return;
+    slot.add(decider);
+    this.#ticking += 1;
+    this.#cancelTick ??= this.#options.after(tickMs / slots, () => this.#tick());
+  }
+
+  #sleep(decider: Decider): void {
+    if (this.#wheel[decider.slot]!.delete(decider)) this.#ticking -= 1;
+  }
+
+  #sleepIfIdle(decider: Decider, readyPods: number): void {
+    if (readyPods > 0 || !decider.collection.isQuiet || decider.hold !== undefined) return;
+    if (decider.desiredPods === 0 || (decider.desiredPods < 0 && decider.revision.replicas === 0)) this.#sleep(decider);
+  }
+
+  #tick(): void {
+    this.#cancelTick = this.#ticking > 0 ? this.#options.after(tickMs / slots, () => this.#tick()) : undefined;
+    this.#slot = (this.#slot + 1) % slots;
+    for (const decider of this.#wheel[this.#slot]!) {
+      try {
+        this.#evaluate(decider, "tick");
+      } catch (error) {
+        this.#options.log.error({ err: error, key: decider.key }, "no decision");
+      }
+    }
+  }
+}
+
+function deciderSpec({ scaling, reachable }: ScaledRevision): DeciderSpec {
+  return {
+    target: scaling.target,
+    total: scaling.total,
+    targetBurstCapacity: scaling.targetBurstCapacity,
+    maxScaleUpRate: scaling.maxScaleUpRate,
+    maxScaleDownRate: scaling.maxScaleDownRate,
+    panicThreshold: scaling.panicThreshold,
+    stableWindowMs: scaling.stableWindowMs,
+    activationScale: scaling.activationScale,
+    scaleDownDelayMs: scaling.scaleDownDelayMs,
+    reachable,
+  };
+}

@@ -1,0 +1,244 @@
+/** What the streams tell of each revision: its load, its pods, and who wants to hear of these. */
+import { PodState, type Load, type PodAddress } from "../proto/gen/stats.ts";
+import { Collection, type Recorded, type WindowSettings } from "./collector.ts";
+import type { LoadSource } from "./load-source.ts";
+
+/** An activator's stream, as far as it is told of pods. */
+export interface PodSubscriber {
+  /** Resolves when it is written, or the stream has ended. With `complete`, `pods` are all there are. */
+  tell(key: string, pods: readonly PodAddress[], complete: boolean): Promise<void>;
+}
+
+/** One pod's stream. */
+export interface PodFeed {
+  /**
+   * Takes a report in; the state it carries is passed on when it is new. The promise, if there is one, resolves when
+   * every subscribed activator was told of it.
+   */
+  report(state: PodState, load: Load | undefined): { told: Promise<unknown> | undefined };
+  close(): void;
+}
+
+/** One activator's stream. */
+export interface ActivatorFeed {
+  load(key: string, load: Load): void;
+  add(key: string): void;
+  remove(key: string): void;
+  readonly subscriptions: number;
+  close(): void;
+}
+
+export interface RevisionStatsEvents {
+  /** The load of a revision changed: what is in flight now may differ. */
+  onLoad: (key: string) => void;
+  /** A pod became ready or stopped being so. */
+  onPods: (key: string) => void;
+}
+
+interface Revision {
+  collection: Collection;
+  pods: Map<string, Pod>;
+  subscribers: Set<PodSubscriber>;
+  /** Somebody scales it: its windows stay without streams too. */
+  kept: boolean;
+}
+
+interface Pod {
+  address: PodAddress;
+  feed: PodFeed;
+}
+
+export const refusals = ["malformed", "future", "implausible"] as const;
+
+export class RevisionStats {
+  readonly #revisions = new Map<string, Revision>();
+  readonly #events: RevisionStatsEvents;
+  readonly #settings: WindowSettings;
+  readonly #nowMs: () => number;
+  /** Load messages by what became of them. */
+  readonly counts: Record<"used" | "stale" | (typeof refusals)[number], number> = {
+    used: 0,
+    stale: 0,
+    malformed: 0,
+    future: 0,
+    implausible: 0,
+  };
+  #activators = 0;
+
+  /** `settings` hold until a revision's own are known. */
+  constructor(options: { settings: WindowSettings; events: RevisionStatsEvents; nowMs: () => number }) {
+    this.#settings = options.settings;
+    this.#events = options.events;
+    this.#nowMs = options.nowMs;
+  }
+
+  /** Activators with a stream: while there is one, what is held for a revision is known. */
+  get activators(): number {
+    return this.#activators;
+  }
+
+  get size(): number {
+    return this.#revisions.size;
+  }
+
+  /** The windows of a revision that is scaled here. */
+  keep(key: string, settings: WindowSettings): Collection {
+    const revision = this.#revision(key);
+    revision.kept = true;
+    revision.collection.configure(settings);
+    return revision.collection;
+  }
+
+  /** The revision is not scaled here any more. */
+  release(key: string): void {
+    const revision = this.#revisions.get(key);
+    if (revision === undefined) return;
+    revision.kept = false;
+    this.#dropIfUnused(key, revision);
+  }
+
+  collection(key: string): Collection | undefined {
+    return this.#revisions.get(key)?.collection;
+  }
+
+  /** The state of a pod with a stream. */
+  podState(key: string, pod: string): PodState | undefined {
+    return this.#revisions.get(key)?.pods.get(pod)?.address.state;
+  }
+
+  podCount(key: string): number {
+    return this.#revisions.get(key)?.pods.size ?? 0;
+  }
+
+  pods(key: string): PodAddress[] {
+    return [...(this.#revisions.get(key)?.pods.values() ?? [])].map((pod) => pod.address);
+  }
+
+  openPod(key: string, pod: { name: string; ip: string; port: number; epoch: number }): PodFeed {
+    const revision = this.#revision(key);
+    const source = revision.collection.attach(pod.name, "pod", pod.epoch, this.#nowMs());
+    let state: PodState = PodState.UNSPECIFIED;
+
+    const feed: PodFeed = {
+      report: (next, load) => {
+        const entry = revision.pods.get(pod.name);
+        // Another stream of the same pod has taken over.
+        if (entry?.feed !== feed) return { told: undefined };
+        if (load !== undefined && state !== PodState.DRAINING) this.#record(key, revision, source, load);
+        if (next === state || next === PodState.UNSPECIFIED) return { told: undefined };
+        const counted = state === PodState.READY || next === PodState.READY || next === PodState.DRAINING;
+        state = next;
+        // What it still works off is no reason to run another pod.
+        if (state === PodState.DRAINING) {
+          revision.collection.detach(source, this.#nowMs());
+          this.#events.onLoad(key);
+        }
+        entry.address = { ...entry.address, state };
+        const told = this.#tell(key, revision, entry.address);
+        if (counted) this.#events.onPods(key);
+        return { told };
+      },
+      close: () => {
+        const entry = revision.pods.get(pod.name);
+        if (entry?.feed !== feed) return;
+        revision.pods.delete(pod.name);
+        revision.collection.detach(source, this.#nowMs());
+        void this.#tell(key, revision, { ...entry.address, gone: true });
+        this.#events.onPods(key);
+        this.#dropIfUnused(key, revision);
+      },
+    };
+    revision.pods.set(pod.name, {
+      address: { ip: pod.ip, port: pod.port, pod: pod.name, state, gone: false },
+      feed,
+    });
+    return feed;
+  }
+
+  openActivator(activator: { name: string; epoch: number }, subscriber: PodSubscriber): ActivatorFeed {
+    this.#activators += 1;
+    const id = `activator/${activator.name}`;
+    const sources = new Map<string, { collection: Collection; source: LoadSource }>();
+    const subscribed = new Set<string>();
+    let open = true;
+    return {
+      load: (key, load) => {
+        const revision = this.#revision(key);
+        const { collection } = revision;
+        let fed = sources.get(key);
+        // The revision may have been forgotten meanwhile.
+        if (fed?.collection !== collection) {
+          fed = { collection, source: collection.attach(id, "activator", activator.epoch, this.#nowMs()) };
+          sources.set(key, fed);
+        }
+        this.#record(key, revision, fed.source, load);
+        if (load.inFlight === 0) this.#dropIfUnused(key, revision);
+      },
+      add: (key) => {
+        subscribed.add(key);
+        const revision = this.#revision(key);
+        revision.subscribers.add(subscriber);
+        void subscriber.tell(key, this.pods(key), true);
+      },
+      remove: (key) => {
+        subscribed.delete(key);
+        const revision = this.#revisions.get(key);
+        if (revision === undefined) return;
+        revision.subscribers.delete(subscriber);
+        this.#dropIfUnused(key, revision);
+      },
+      get subscriptions() {
+        return subscribed.size;
+      },
+      close: () => {
+        if (!open) return;
+        open = false;
+        this.#activators -= 1;
+        for (const [key, { collection, source }] of sources) {
+          const before = collection.inFlight;
+          collection.detach(source, this.#nowMs());
+          if (collection.inFlight !== before) this.#events.onLoad(key);
+          const revision = this.#revisions.get(key);
+          if (revision !== undefined) this.#dropIfUnused(key, revision);
+        }
+        for (const key of subscribed) {
+          const revision = this.#revisions.get(key);
+          if (revision === undefined) continue;
+          revision.subscribers.delete(subscriber);
+          this.#dropIfUnused(key, revision);
+        }
+      },
+    };
+  }
+
+  #record(key: string, revision: Revision, source: LoadSource, load: Load): void {
+    const before = revision.collection.inFlight;
+    const recorded: Recorded = revision.collection.record(source, load, this.#nowMs());
+    this.counts[recorded.is === "refused" ? recorded.because : recorded.is] += 1;
+    if (recorded.is === "used" && revision.collection.inFlight !== before) this.#events.onLoad(key);
+  }
+
+  #tell(key: string, revision: Revision, address: PodAddress): Promise<unknown> {
+    return Promise.all([...revision.subscribers].map((subscriber) => subscriber.tell(key, [address], false)));
+  }
+
+  #revision(key: string): Revision {
+    let revision = this.#revisions.get(key);
+    if (revision === undefined) {
+      revision = {
+        collection: new Collection(this.#settings, this.#nowMs()),
+        pods: new Map(),
+        subscribers: new Set(),
+        kept: false,
+      };
+      this.#revisions.set(key, revision);
+    }
+    return revision;
+  }
+
+  #dropIfUnused(key: string, revision: Revision): void {
+    if (revision.kept || revision.pods.size > 0 || revision.subscribers.size > 0 || revision.collection.inFlight > 0)
+      return;
+    this.#revisions.delete(key);
+  }
+}
