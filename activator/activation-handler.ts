@@ -1,0 +1,194 @@
+/** Holds a request until a pod has room for it, forwards it, and tells the autoscaler of it (data-plane 2.5-2.8). */
+import type { Logger } from "../process/logger.ts";
+import { UpstreamError, type Exchange, type Upstream } from "../proxy/exchange.ts";
+import { plainText } from "../proxy/plain-text.ts";
+import { limitTime } from "../proxy/timeouts.ts";
+import type { ConcurrencyReporter } from "./concurrency-reporter.ts";
+import type { RevisionEntry } from "./revision-directory.ts";
+import type { PodSlot, Waiter } from "./throttler.ts";
+
+/** Another pod is tried so often when nothing of the request had reached the one before. */
+const maxRepicks = 3;
+/** A revision in use is reported as such at most this often. */
+const usePeriodMs = 30_000;
+
+export interface ActivationOptions {
+  find: (namespace: string, name: string) => RevisionEntry | undefined;
+  reporter: ConcurrencyReporter;
+  /** A request waits; somebody may have to look for pods. */
+  onHeld: (entry: RevisionEntry) => void;
+  /** The revision gets requests. */
+  onUse: (entry: RevisionEntry, nowMs: number) => void;
+  /** The pod at this address could not be dialled. */
+  onUndialled: (entry: RevisionEntry, address: string) => void;
+  log: Logger;
+}
+
+/**
+ * Serves one request of a revision.
+ *
+ * @param protocol what is spoken to the pod: the revision's own, or what the client speaks (another ingress has
+ * chosen already)
+ */
+export type Activate = (
+  exchange: Exchange,
+  target: { namespace: string; name: string },
+  protocol: "revision" | "client",
+) => void;
+
+export function activationHandler(options: ActivationOptions): Activate {
+  const { find, log } = options;
+  const lastUse = new WeakMap<RevisionEntry, number>();
+
+  return function activate(exchange, { namespace, name }, protocol) {
+    const { headers } = exchange.head;
+    headers.delete("Knative-Serving-Revision");
+    headers.delete("Knative-Serving-Namespace");
+    const entry = find(namespace, name);
+    if (entry === undefined) {
+      const problem = `revision.serving.knative.dev "${name}" not found`;
+      exchange.answer(404, `Error getting active endpoint: ${problem}\n`, plainText);
+      return;
+    }
+    const nowMs = performance.now();
+    if (nowMs - (lastUse.get(entry) ?? -Infinity) > usePeriodMs) {
+      lastUse.set(entry, nowMs);
+      options.onUse(entry, nowMs);
+    }
+    const request = new HeldRequest(exchange, entry, protocol, options);
+    limitTime(exchange, entry.limits, (limit) => {
+      // While it is not ours to count, the limits are the pod's queue-proxy's to keep.
+      if (!request.waiting && !entry.proxyMode) return;
+      log.debug({ revision: `${namespace}/${name}`, limit }, "a request took too long");
+      exchange.fail(504, "activator request timeout");
+    });
+    request.start();
+  };
+}
+
+/** One object per request instead of a chain of closures: all that changes while it is held and forwarded. */
+class HeldRequest {
+  readonly #exchange: Exchange;
+  readonly #entry: RevisionEntry;
+  readonly #protocol: Upstream["protocol"];
+  readonly #options: ActivationOptions;
+  /** In the autoscaler's numbers. */
+  #counted = false;
+  #waiting = false;
+  #ended = false;
+  #repicks = 0;
+
+  constructor(exchange: Exchange, entry: RevisionEntry, protocol: "revision" | "client", options: ActivationOptions) {
+    this.#exchange = exchange;
+    this.#entry = entry;
+    this.#options = options;
+    if (protocol === "revision") this.#protocol = entry.protocol;
+    else this.#protocol = exchange.head.httpVersion === "2.0" ? "h2c" : "http1";
+  }
+
+  get waiting(): boolean {
+    return this.#waiting;
+  }
+
+  start(): void {
+    if (this.#entry.proxyMode) this.#count();
+    this.#exchange.onEnd(() => this.#end());
+    this.#place(this.#entry.throttler.tryAcquire());
+  }
+
+  #place(slot: PodSlot | undefined): void {
+    if (slot !== undefined) this.#forward(slot);
+    else this.#hold();
+  }
+
+  #hold(): void {
+    const { throttler, stats } = this.#entry;
+    if (this.#ended) return;
+    if (!throttler.enqueue(this.#admit)) {
+      this.#exchange.answer(503, "pending request queue full\n", { ...plainText, "Retry-After": "1" });
+      return;
+    }
+    this.#count();
+    this.#waiting = true;
+    this.#options.reporter.hold(stats);
+    this.#options.onHeld(this.#entry);
+  }
+
+  /** The place is taken already. */
+  readonly #admit: Waiter = (slot) => {
+    this.#stopWaiting();
+    this.#forward(slot);
+  };
+
+  #forward(slot: PodSlot): void {
+    const { head } = this.#exchange;
+    // Set exactly when the request is counted here to its end, so that the pod's count and ours never both hold it.
+    if (this.#entry.proxyMode) {
+      this.#count();
+      head.headers.set("K-Proxy-Request", "activator");
+    } else {
+      this.#uncount();
+      head.headers.delete("K-Proxy-Request");
+    }
+    this.#send(slot).catch((error: unknown) => {
+      this.#options.log.error({ err: error }, "a request could not be forwarded");
+      this.#exchange.fail(500, "Internal Server Error\n");
+    });
+  }
+
+  async #send(slot: PodSlot): Promise<void> {
+    const { throttler } = this.#entry;
+    try {
+      await this.#exchange.forward({ host: slot.host, port: slot.port, protocol: this.#protocol });
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      this.#failed(slot, error);
+      return;
+    } finally {
+      throttler.release(slot);
+    }
+  }
+
+  #failed(slot: PodSlot, error: UpstreamError): void {
+    const { namespace, name, throttler } = this.#entry;
+    this.#options.log.debug(
+      { err: error, revision: `${namespace}/${name}`, pod: slot.address },
+      "a pod gave no answer",
+    );
+    if (!error.retriable) {
+      this.#exchange.answer(502, `${error.message}\n`, plainText);
+      return;
+    }
+    this.#options.onUndialled(this.#entry, slot.address);
+    this.#repicks += 1;
+    if (this.#repicks > maxRepicks) this.#exchange.answer(502, `${error.message}\n`, plainText);
+    // It had its turn: it does not wait behind those who came later.
+    else this.#place(throttler.tryAcquire(true));
+  }
+
+  #end(): void {
+    this.#ended = true;
+    if (this.#waiting) {
+      this.#entry.throttler.leave(this.#admit);
+      this.#stopWaiting();
+    }
+    this.#uncount();
+  }
+
+  #stopWaiting(): void {
+    this.#waiting = false;
+    this.#options.reporter.unhold(this.#entry.stats);
+  }
+
+  #count(): void {
+    if (this.#counted || this.#ended) return;
+    this.#counted = true;
+    this.#options.reporter.arrived(this.#entry.stats);
+  }
+
+  #uncount(): void {
+    if (!this.#counted) return;
+    this.#counted = false;
+    this.#options.reporter.left(this.#entry.stats);
+  }
+}

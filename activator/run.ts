@@ -1,0 +1,233 @@
+/** Composes the parts, serves until `stop`, drains. */
+import { once } from "node:events";
+import { endpoints, secrets, type Endpoints, type Secret } from "../api/core.ts";
+import { label, statsTokenSecret } from "../api/keys.ts";
+import { kIngresses, serverlessServices, type KIngress, type ServerlessService } from "../api/networking.ts";
+import { revisions, type Revision } from "../api/serving.ts";
+import { pause } from "../kube/back-off.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { createInformer } from "../kube/informer.ts";
+import type { Logger } from "../process/logger.ts";
+import { startAdminServer } from "../process/metrics-server.ts";
+import { resolveHost } from "../process/resolve.ts";
+import { Drainer } from "../proxy/drain.ts";
+import type { Exchange } from "../proxy/exchange.ts";
+import { createProxyServer } from "../proxy/server.ts";
+import { activationHandler } from "./activation-handler.ts";
+import { activatorMetrics } from "./activator-metrics.ts";
+import { Autoscalers } from "./autoscalers.ts";
+import { ConcurrencyReporter } from "./concurrency-reporter.ts";
+import type { ActivatorConfig } from "./config.ts";
+import { routeTable, type RouteTable } from "./gateway/route-table.ts";
+import { ServiceBackends } from "./gateway/service-backends.ts";
+import { activatorDoor, gatewayDoor, type Readiness } from "./handlers.ts";
+import { createPodProber } from "./pod-prober.ts";
+import { endpointsIndexes, RevisionDirectory } from "./revision-directory.ts";
+
+/** An activator that starts while no autoscaler answers serves running pods all the same, after this. */
+const autoscalerGraceMs = 15_000;
+const upgradeGraceMs = 10_000;
+
+export interface RunningActivator {
+  /** Bound ports, in the order of the configuration. */
+  ports: { gatewayPublic: number[]; gatewayInternal: number[]; activator: number[]; metrics: number };
+  directory: RevisionDirectory;
+  /** Resolves when everything has drained and closed. */
+  finished: Promise<void>;
+}
+
+/** Resolves when it serves; the activator's own door, where the kubelet probes, is open before. */
+export async function start(
+  config: ActivatorConfig,
+  client: KubeClient,
+  log: Logger,
+  stop: AbortSignal,
+): Promise<RunningActivator> {
+  const over = new AbortController();
+  const sources = {
+    revisions: createInformer<Revision>({ client, resource: revisions, log }),
+    serverlessServices: createInformer<ServerlessService>({ client, resource: serverlessServices, log }),
+    endpoints: createInformer<Endpoints>({
+      client,
+      resource: endpoints,
+      labelSelector: label.serviceType,
+      indexes: endpointsIndexes,
+      log,
+    }),
+  };
+  const ingresses = createInformer<KIngress>({ client, resource: kIngresses, log });
+  const tokenKeys = createInformer<Secret>({
+    client,
+    resource: secrets,
+    namespace: config.systemNamespace,
+    fieldSelector: `metadata.name=${statsTokenSecret}`,
+    log,
+  });
+
+  // What is known: revisions and their pods, from the API server, the autoscalers and our own probes.
+  const prober = createPodProber({
+    timeoutMs: config.probeTimeoutMs,
+    periodMs: config.probePeriodMs,
+    onPassed: (entry, address) => directory.passed(entry, address),
+  });
+  const reporter = new ConcurrencyReporter({ nowMs: () => performance.now(), onUrgent: () => autoscalers.report() });
+  const directory = new RevisionDirectory({
+    sources,
+    reporter,
+    ownIp: config.podIp,
+    maxHeldPerRevision: config.maxHeldPerRevision,
+    maxHeld: config.maxHeld,
+    onProbeWanted: (entry) => prober.want(entry),
+    log,
+  });
+  const tokenKey = (): Buffer | undefined => {
+    const key = tokenKeys.get(`${config.systemNamespace}/${statsTokenSecret}`)?.data?.["key"];
+    return key === undefined ? undefined : Buffer.from(key, "base64");
+  };
+  const autoscalers = new Autoscalers({
+    resolve: () => resolveHost(config.autoscaler.host, config.env),
+    port: config.autoscaler.port,
+    pod: config.pod,
+    key: tokenKey,
+    reporter,
+    onPods: (stream, pods) => directory.hear(stream, pods),
+    onStreamEnded: (stream) => directory.forgetStream(stream),
+    log,
+  });
+  tokenKeys.onChange(() => autoscalers.keyChanged());
+
+  // What is routed.
+  const serviceBackends = new ServiceBackends({
+    client,
+    resolve: (name) => resolveHost(name, config.env),
+    log,
+  });
+  let table: RouteTable | undefined;
+  let rebuilding: NodeJS.Immediate | undefined;
+  const rebuild = (): void => {
+    rebuilding = undefined;
+    table = routeTable(ingresses.list());
+    serviceBackends.want(table.services());
+  };
+  // A list of thousands is one table, not thousands.
+  ingresses.onChange(() => (rebuilding ??= setImmediate(rebuild)));
+
+  // Who is served.
+  const drainer = new Drainer({ quietMs: config.drainMs, acknowledgedQuietMs: config.drainMs });
+  const upgrades = new Set<Exchange>();
+  const activate = activationHandler({
+    find: (namespace, name) => directory.get(namespace, name),
+    reporter,
+    onHeld: (entry) => prober.want(entry),
+    onUse: (entry, nowMs) => autoscalers.use(entry.namespace, entry.name, nowMs),
+    onUndialled: (entry, address) => directory.suspect(entry, address),
+    log,
+  });
+  let syncedMs: number | undefined;
+  const readiness: Readiness = () => {
+    if (stop.aborted) return { status: 500, reason: "received SIGTERM from kubelet" };
+    if (syncedMs === undefined) return { status: 503, reason: "the API server's objects are not known yet" };
+    // Once it was up its absence is no reason to take the data path away: running pods are served without it.
+    const mayServe = autoscalers.everReachable || performance.now() - syncedMs > autoscalerGraceMs;
+    return mayServe ? { status: 200 } : { status: 500, reason: "connection has not yet been established" };
+  };
+  const door = { drainer, upgrades };
+  const gateway = {
+    ...door,
+    activate,
+    table: () => (syncedMs === undefined ? undefined : table),
+    forwardToService: serviceBackends.forward.bind(serviceBackends),
+  };
+  const create = (handler: Parameters<typeof createProxyServer>[0]["handler"]): ReturnType<typeof createProxyServer> =>
+    createProxyServer({ handler, log, maxIdleUpstreams: config.maxIdleConnectionsPerHost });
+  const servers = {
+    gatewayPublic: create(gatewayDoor(gateway, "public")),
+    gatewayInternal: create(gatewayDoor(gateway, "internal")),
+    activator: create(activatorDoor({ ...door, readiness, isSynced: () => syncedMs !== undefined, activate })),
+  };
+
+  // The watches start first: they are under way while the ports are bound.
+  const informers = [...Object.values(sources), ingresses, tokenKeys];
+  const background = informers.map((informer) => informer.run(over.signal));
+  background.push(autoscalers.run(over.signal));
+  const synced = (async () => {
+    // The token's secret may come later; nothing but reports waits for it.
+    await Promise.all([...Object.values(sources), ingresses].map((informer) => informer.synced(over.signal)));
+    rebuild();
+    syncedMs = performance.now();
+    log.info({ hosts: table?.size }, "routes and revisions are known");
+  })();
+  synced.catch(() => undefined);
+
+  const activator = await servers.activator.listen(config.listen.activator);
+  const admin = await startAdminServer({
+    port: config.metricsPort,
+    env: config.env,
+    log,
+    register: activatorMetrics(directory, autoscalers),
+    debug: {
+      revisions: ([namespace, name]) =>
+        namespace === undefined || name === undefined ? summary(directory) : describe(directory, namespace, name),
+      routes: () => ({ hosts: table?.size ?? 0 }),
+    },
+  });
+  // An address of the host may be shared with the pod that this one replaces: whoever binds it gets requests.
+  await Promise.race([synced, stop.aborted ? undefined : once(stop, "abort")]);
+  const [gatewayPublic, gatewayInternal] = stop.aborted
+    ? [[], []]
+    : await Promise.all([
+        servers.gatewayPublic.listen(config.listen.gatewayPublic),
+        servers.gatewayInternal.listen(config.listen.gatewayInternal),
+      ]);
+  log.info({ gatewayPublic, gatewayInternal, activator }, "serving");
+
+  const finish = async (): Promise<void> => {
+    if (!stop.aborted) await once(stop, "abort");
+    log.info("draining");
+    drainer.start();
+    // Readiness fails from here on; requests are taken until everybody has heard of it.
+    await pause(config.drainMs, new AbortController().signal);
+    for (const exchange of upgrades) exchange.closeUpgraded();
+    const upgradeTimer = setTimeout(() => {
+      for (const exchange of upgrades) exchange.fail(503, "");
+    }, upgradeGraceMs);
+    await Promise.all(Object.values(servers).map((server) => server.close(config.inFlightGraceMs)));
+    clearTimeout(upgradeTimer);
+    clearImmediate(rebuilding);
+    // Only now: until the last request has ended it is reported, and pods are heard of.
+    over.abort();
+    serviceBackends.close();
+    await Promise.all([...background, prober.close(), admin.close()]);
+    log.info("drained");
+  };
+  return {
+    ports: { gatewayPublic, gatewayInternal, activator, metrics: admin.port },
+    directory,
+    finished: finish(),
+  };
+}
+
+const summary = (directory: RevisionDirectory): unknown => ({
+  held: directory.held,
+  revisions: [...directory.all()]
+    .filter(({ throttler }) => throttler.active > 0 || throttler.waiting > 0)
+    .map(({ namespace, name, throttler }) => ({
+      revision: `${namespace}/${name}`,
+      active: throttler.active,
+      waiting: throttler.waiting,
+      pods: throttler.pods.length,
+    })),
+});
+
+function describe(directory: RevisionDirectory, namespace: string, name: string): unknown {
+  const entry = directory.get(namespace, name);
+  if (entry === undefined) return undefined;
+  const { throttler, backends, proxyMode } = entry;
+  return {
+    proxyMode,
+    active: throttler.active,
+    waiting: throttler.waiting,
+    pods: throttler.pods,
+    backends: backends.describe(),
+  };
+}

@@ -1,0 +1,183 @@
+/**
+ * Holds a revision's requests until one of its pods has room, in order of arrival. Capacity is not a number beside the
+ * pods: a request is admitted by taking a place on a pod, so the two cannot disagree.
+ */
+import { betterOfTwo, firstAvailable, roundRobin } from "./pod-picker.ts";
+
+/** A place to send requests to. Lives as long as it has requests, also when it is no longer among the pods. */
+export interface PodSlot {
+  /** `ip:port`, IPv6 in brackets. */
+  readonly address: string;
+  readonly host: string;
+  readonly port: number;
+  inFlight: number;
+  /** Gets new requests. */
+  current: boolean;
+}
+
+/** Called with the place already taken. */
+export type Waiter = (slot: PodSlot) => void;
+
+/** Held requests of all revisions together: each holds a connection and its head in memory. */
+export class QueueBudget {
+  readonly #max: number;
+  #used = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get used(): number {
+    return this.#used;
+  }
+
+  take(): boolean {
+    if (this.#used >= this.#max) return false;
+    this.#used += 1;
+    return true;
+  }
+
+  giveBack(count = 1): void {
+    this.#used -= count;
+  }
+}
+
+export interface ThrottlerOptions {
+  /** Requests a pod takes at once; 0 = no limit. */
+  containerConcurrency: number;
+  /** Most requests held for this revision. */
+  maxWaiting: number;
+  budget: QueueBudget;
+  random?: () => number;
+}
+
+export class Throttler {
+  readonly #limit: number;
+  readonly #maxWaiting: number;
+  readonly #budget: QueueBudget;
+  readonly #random: () => number;
+  /** Keeps the order; one who gives up leaves in O(1). */
+  readonly #waiting = new Set<Waiter>();
+  /** Those that get new requests, in address order. */
+  #pods: PodSlot[] = [];
+  /** Also those that only finish their requests: an address that comes back keeps its count. */
+  readonly #slots = new Map<string, PodSlot>();
+  #active = 0;
+  #next = 0;
+
+  constructor(options: ThrottlerOptions) {
+    this.#limit = options.containerConcurrency;
+    this.#maxWaiting = options.maxWaiting;
+    this.#budget = options.budget;
+    this.#random = options.random ?? Math.random;
+  }
+
+  /** Requests a pod takes at once; 0 = no limit. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Places taken. */
+  get active(): number {
+    return this.#active;
+  }
+
+  get pods(): readonly PodSlot[] {
+    return this.#pods;
+  }
+
+  /**
+   * A place, when nobody waits for one. With `ahead` it overtakes those who wait: for a request that had its turn
+   * already and found its pod gone. Give it back with {@link release}.
+   */
+  tryAcquire(ahead = false): PodSlot | undefined {
+    if (this.#waiting.size > 0 && !ahead) return undefined;
+    const slot = this.#pick();
+    return slot === undefined ? undefined : this.#take(slot);
+  }
+
+  /** Gets in line. False when the line is full. Each caller needs a function of its own: it is the handle. */
+  enqueue(waiter: Waiter): boolean {
+    if (this.#waiting.size >= this.#maxWaiting || !this.#budget.take()) return false;
+    this.#waiting.add(waiter);
+    return true;
+  }
+
+  /** Gives up waiting; false when it was admitted already (the place is then the caller's to release). */
+  leave(waiter: Waiter): boolean {
+    if (!this.#waiting.delete(waiter)) return false;
+    this.#budget.giveBack();
+    return true;
+  }
+
+  release(slot: PodSlot): void {
+    if (slot.inFlight === 0) throw new Error(`a place on ${slot.address} was released twice`);
+    slot.inFlight -= 1;
+    this.#active -= 1;
+    if (!slot.current) {
+      if (slot.inFlight === 0) this.#slots.delete(slot.address);
+      return;
+    }
+    // The freed place goes to whoever has waited longest, without a search.
+    if (this.#waiting.size > 0 && this.#hasRoom(slot)) this.#admit(this.#take(slot));
+  }
+
+  /** The pods that may get requests from now on; sorted addresses. Admits those who wait. */
+  setPods(addresses: readonly string[]): void {
+    for (const slot of this.#pods) slot.current = false;
+    this.#pods = addresses.map((address) => {
+      const slot = this.#slots.get(address) ?? createSlot(address);
+      slot.current = true;
+      this.#slots.set(address, slot);
+      return slot;
+    });
+    for (const [address, slot] of this.#slots) if (!slot.current && slot.inFlight === 0) this.#slots.delete(address);
+    this.#next = this.#pods.length === 0 ? 0 : this.#next % this.#pods.length;
+    while (this.#waiting.size > 0) {
+      const slot = this.#pick();
+      if (slot === undefined) return;
+      this.#admit(this.#take(slot));
+    }
+  }
+
+  #hasRoom(slot: PodSlot): boolean {
+    return this.#limit === 0 || slot.inFlight < this.#limit;
+  }
+
+  #pick(): PodSlot | undefined {
+    if (this.#limit === 0) return betterOfTwo(this.#pods, this.#random);
+    if (this.#limit < 4) return firstAvailable(this.#pods, this.#limit);
+    const found = roundRobin(this.#pods, this.#limit, this.#next);
+    if (found !== undefined) this.#next = found.next;
+    return found?.pod;
+  }
+
+  #take(slot: PodSlot): PodSlot {
+    slot.inFlight += 1;
+    this.#active += 1;
+    return slot;
+  }
+
+  // The place was taken before anything of the waiter runs, so no newcomer can overtake it.
+  #admit(slot: PodSlot): void {
+    const waiter = this.#waiting.values().next().value!;
+    this.#waiting.delete(waiter);
+    this.#budget.giveBack();
+    waiter(slot);
+  }
+}
+
+function createSlot(address: string): PodSlot {
+  const colon = address.lastIndexOf(":");
+  return {
+    address,
+    host: address.slice(0, colon).replace(/^\[|\]$/g, ""),
+    port: Number(address.slice(colon + 1)),
+    inFlight: 0,
+    current: false,
+  };
+}
