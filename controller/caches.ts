@@ -1,0 +1,111 @@
+/** The informers that the reconcilers share: one watch per kind, with the indexes they look objects up by. */
+import { images, type PodAutoscaler, podAutoscalers } from "../api/autoscaling.ts";
+import {
+  deployments,
+  endpoints,
+  pods,
+  services,
+  type Deployment,
+  type Endpoints,
+  type Pod,
+  type Service,
+} from "../api/core.ts";
+import { label } from "../api/keys.ts";
+import type { KubeObject, Resource } from "../api/meta.ts";
+import { kIngresses, serverlessServices, type KIngress, type ServerlessService } from "../api/networking.ts";
+import {
+  configurations,
+  kServices,
+  revisions,
+  routes,
+  type Configuration,
+  type KService,
+  type Revision,
+  type Route,
+} from "../api/serving.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { createInformer, type Informer } from "../kube/informer.ts";
+import type { Logger } from "../process/logger.ts";
+
+export interface Image extends KubeObject {
+  spec: { image: string; serviceAccountName?: string; imagePullSecrets?: { name: string }[] };
+}
+
+export interface Caches {
+  kServices: Informer<KService>;
+  /** Index `revisionTargets` below names what a Route points at. */
+  routes: Informer<Route>;
+  configurations: Informer<Configuration>;
+  revisions: Informer<Revision>;
+  deployments: Informer<Deployment>;
+  pods: Informer<Pod>;
+  podAutoscalers: Informer<PodAutoscaler>;
+  images: Informer<Image>;
+  serverlessServices: Informer<ServerlessService>;
+  ingresses: Informer<KIngress>;
+  services: Informer<Service>;
+  endpoints: Informer<Endpoints>;
+}
+
+/** Names of indexes; values are `namespace/name`, or a uid. */
+export const index = {
+  /** Revisions by the Configuration in their label. */
+  byConfiguration: "configuration",
+  /** Pods and Services by a label's value, with their namespace. */
+  byRevision: "revision",
+  byRoute: "route",
+  /** Routes by `namespace/configuration/name` and `namespace/revision/name` of what their spec or status names. */
+  byTarget: "target",
+} as const;
+
+const byLabel =
+  (key: string) =>
+  (object: KubeObject): string[] => {
+    const value = object.metadata.labels?.[key];
+    return value === undefined ? [] : [`${object.metadata.namespace}/${value}`];
+  };
+
+export const configurationTarget = (namespace: string, name: string): string => `${namespace}/configuration/${name}`;
+export const revisionTarget = (namespace: string, name: string): string => `${namespace}/revision/${name}`;
+
+function routeTargets(route: Route): string[] {
+  const namespace = route.metadata.namespace ?? "";
+  const targets = new Set<string>();
+  for (const { revisionName, configurationName } of [...(route.spec.traffic ?? []), ...(route.status?.traffic ?? [])]) {
+    if (configurationName !== undefined) targets.add(configurationTarget(namespace, configurationName));
+    if (revisionName !== undefined) targets.add(revisionTarget(namespace, revisionName));
+  }
+  return [...targets];
+}
+
+export function createCaches(client: KubeClient, log: Logger): Caches {
+  const informer = <T extends KubeObject>(
+    resource: Resource,
+    extra: { labelSelector?: string; indexes?: Record<string, (object: T) => string[]> } = {},
+  ): Informer<T> => createInformer<T>({ client, resource, log, ...extra });
+  return {
+    kServices: informer(kServices),
+    routes: informer<Route>(routes, { indexes: { [index.byTarget]: routeTargets } }),
+    configurations: informer(configurations),
+    revisions: informer<Revision>(revisions, { indexes: { [index.byConfiguration]: byLabel(label.configuration) } }),
+    deployments: informer(deployments, { labelSelector: label.revisionUID }),
+    pods: informer<Pod>(pods, {
+      labelSelector: label.revisionUID,
+      indexes: { [index.byRevision]: byLabel(label.revision) },
+    }),
+    podAutoscalers: informer(podAutoscalers),
+    images: informer(images),
+    serverlessServices: informer(serverlessServices),
+    ingresses: informer(kIngresses),
+    services: informer<Service>(services, { indexes: { [index.byRoute]: byLabel(label.route) } }),
+    endpoints: informer(endpoints),
+  };
+}
+
+/** Runs every watch until the signal aborts; resolves once all have their first list. */
+export async function startCaches(caches: Caches, log: Logger, signal: AbortSignal): Promise<void> {
+  const all = Object.entries(caches) as [string, Informer<KubeObject>][];
+  for (const [name, informer] of all)
+    informer.run(signal).catch((error: unknown) => log.error({ err: error, cache: name }, "a watch ended"));
+  await Promise.all(all.map(([, informer]) => informer.synced(signal)));
+}

@@ -1,0 +1,73 @@
+/** KIngress of our class → proof that every gateway pod serves it, then its status (spec: data-plane 3.3). */
+import { conditionOf, ingressConditions, isObserved } from "../../api/conditions.ts";
+import { ingressHash } from "../../api/ingress-hash.ts";
+import { annotation, port } from "../../api/keys.ts";
+import { keyOf } from "../../api/meta.ts";
+import { kIngresses, swellIngressClass, type KIngress } from "../../api/networking.ts";
+import { done } from "../../kube/reconciler.ts";
+import { reconcileStatus, type Deps, type Enqueue, type Reconciler } from "../reconciler.ts";
+import { probeGateway, type ProbeTarget } from "./gateway-probe.ts";
+import { createProber, type Prober } from "./prober.ts";
+
+export function ingressReconciler(deps: Deps, probe = probeGateway): Reconciler {
+  const { caches, systemNamespace, clusterDomain, log } = deps;
+  const gatewayKeys = [`${systemNamespace}/gateway`, `${systemNamespace}/gateway-internal`] as const;
+  const domain = (service: string): string => `${service}.${systemNamespace}.svc.${clusterDomain}`;
+  let prober: Prober | undefined;
+
+  /** The listeners of the ready gateway pods, and the hosts that each must serve: one host of each rule. */
+  function targetsOf(ingress: KIngress): ProbeTarget[] {
+    const addresses = gatewayKeys.map((key, at) => {
+      const listener = at === 0 ? port.gatewayHttp : port.gatewayInternalHttp;
+      const ips = (caches.endpoints.get(key)?.subsets ?? []).flatMap((subset) => subset.addresses ?? []);
+      return [...new Set(ips.map(({ ip }) => `${ip.includes(":") ? `[${ip}]` : ip}:${listener}`))].sort();
+    });
+    return (ingress.spec.rules ?? []).flatMap(({ hosts = [], visibility, http }) => {
+      const [host] = hosts;
+      if (host === undefined) return [];
+      const plain = http.paths.find(({ headers }) => headers === undefined) ?? http.paths[0];
+      const path = (plain?.path ?? "") === "" ? "/healthz" : plain!.path!;
+      const listeners = addresses[visibility === "ClusterLocal" ? 1 : 0]!;
+      return listeners.map((address) => ({ address, host, path }));
+    });
+  }
+
+  return {
+    name: "ingress-controller",
+    lease: "swell.dev.controller.ingress.reconciler",
+    async reconcile(key) {
+      const ingress = caches.ingresses.get(key);
+      const isOurs = ingress?.metadata.annotations?.[annotation.ingressClass] === swellIngressClass;
+      if (ingress === undefined || !isOurs || ingress.metadata.deletionTimestamp !== undefined) {
+        prober?.forget(key);
+        return done;
+      }
+      // A gateway pod that starts later serves nothing before it knows every Ingress: proven once is enough.
+      if (isObserved(ingress) && conditionOf(ingress, "Ready")?.status === "True") {
+        prober?.forget(key);
+        return done;
+      }
+      return reconcileStatus(deps, kIngresses, ingressConditions, ingress, async ({ status, conditions }) => {
+        conditions.markTrue("NetworkConfigured");
+        if (prober?.isReady(key, ingressHash(ingress), targetsOf(ingress)) === true) {
+          conditions.markTrue("LoadBalancerReady");
+          status.publicLoadBalancer = { ingress: [{ domainInternal: domain("gateway") }] };
+          status.privateLoadBalancer = { ingress: [{ domainInternal: domain("gateway-internal") }] };
+        } else conditions.markUnknown("LoadBalancerReady", "Uninitialized", "Waiting for load balancer to be ready");
+      });
+    },
+    watch: (enqueue: Enqueue) => {
+      const own = createProber({ onReady: enqueue, log, probe });
+      prober = own;
+      return [
+        caches.ingresses.onChange(({ object }) => enqueue(keyOf(object))),
+        caches.endpoints.onChange(({ object }) => {
+          if (!gatewayKeys.some((key) => key === keyOf(object))) return;
+          for (const ingress of caches.ingresses.list())
+            if (!isObserved(ingress) || conditionOf(ingress, "Ready")?.status !== "True") enqueue(keyOf(ingress));
+        }),
+        () => own.stop(),
+      ];
+    },
+  };
+}

@@ -1,0 +1,224 @@
+/** Route → Ingress and placeholder Services, and where traffic goes into its status (spec: serving-api 4.7). */
+import { conditionOf, isObserved, routeConditions, type Conditions } from "../../api/conditions.ts";
+import { sameValue } from "../../api/equality.ts";
+import { annotation, label } from "../../api/keys.ts";
+import { keyOf } from "../../api/meta.ts";
+import { kIngresses, type KIngress } from "../../api/networking.ts";
+import { routes, type Route, type TrafficTarget } from "../../api/serving.ts";
+import { done, type Outcome } from "../../kube/reconciler.ts";
+import { configurationTarget, index, revisionTarget } from "../caches.ts";
+import { ensureChild } from "../children.ts";
+import {
+  NotOwnedError,
+  notOwnedMessage,
+  ownerKeys,
+  reconcileStatus,
+  type Deps,
+  type Draft,
+  type Reconciler,
+} from "../reconciler.ts";
+import { DomainNameError, hostOf, urlOf, type Host, type HostContext } from "./hosts.ts";
+import { ensurePlaceholders, leadPlaceholders } from "./placeholders.ts";
+import { makeIngress } from "./resources.ts";
+import { isInProgress, parseRollout, type Rollout } from "./rollout.ts";
+import { nextRollout, rolloutDurationMs } from "./rollout-step.ts";
+import { resolveTraffic, statusTargets, targetsByHost, type RevisionTarget, type Traffic } from "./traffic.ts";
+
+type Resolved = Extract<Traffic, { is: "resolved" }>;
+
+export function routeReconciler(deps: Deps): Reconciler {
+  const { caches, client, config, record } = deps;
+
+  const context = (route: Route): HostContext => ({
+    network: config.current.network,
+    domain: config.current.domain,
+    clusterDomain: deps.clusterDomain,
+    service: (name) => caches.services.get(`${route.metadata.namespace}/${name}`),
+  });
+
+  function traffic({ object: route, status, conditions }: Draft<Route>): Resolved | undefined {
+    const { namespace } = route.metadata;
+    try {
+      status.url = urlOf(hostOf(route, "", context(route)), config.current.network.defaultExternalScheme);
+    } catch (error) {
+      if (error instanceof DomainNameError) conditions.markFalse("AllTrafficAssigned", "ErrorConfig", error.message);
+      throw error;
+    }
+    const found = resolveTraffic(route, {
+      configuration: (name) => caches.configurations.get(`${namespace}/${name}`),
+      revision: (name) => caches.revisions.get(`${namespace}/${name}`),
+    });
+    if (found.is === "resolved") return found;
+    conditions.set("AllTrafficAssigned", found.status, found.reason, found.message);
+    return undefined;
+  }
+
+  async function ingressOf(
+    route: Route,
+    hosts: readonly Host[],
+    targets: ReadonlyMap<string, RevisionTarget[]>,
+    conditions: Conditions,
+  ): Promise<{ ingress: KIngress; rollout: Rollout; nextStepMs?: number }> {
+    const key = keyOf(route);
+    const cached = caches.ingresses.get(key);
+    const step = nextRollout({
+      targets,
+      previous: parseRollout(cached?.metadata.annotations?.[annotation.rollout]),
+      ingressIsReady: cached !== undefined && isObserved(cached) && conditionOf(cached, "Ready")?.status === "True",
+      routeIsReady: conditionOf(route, "IngressReady")?.status === "True",
+      durationMs: rolloutDurationMs(route, config.current.network.rolloutDurationSeconds),
+      nowMs: deps.nowMs(),
+    });
+    const wanted = makeIngress({
+      route,
+      hosts,
+      targets,
+      rollout: step.rollout,
+      config: config.current,
+      clusterDomain: deps.clusterDomain,
+    });
+    const { name = "" } = wanted.metadata;
+    let child;
+    try {
+      child = await ensureChild(client, kIngresses, caches.ingresses, route, wanted);
+    } catch (error) {
+      record(route, "Warning", "CreationFailed", `Failed to create Ingress: ${(error as Error).message}`);
+      throw error;
+    }
+    if (child.is === "foreign") {
+      const message = notOwnedMessage("Ingress", name);
+      conditions.markFalse("IngressReady", "NotOwned", message);
+      throw new NotOwnedError(message);
+    }
+    if (child.is === "created") record(route, "Normal", "Created", `Created Ingress "${name}"`);
+    const { object: found } = child;
+    const same =
+      sameValue(found.spec, wanted.spec) &&
+      sameValue(found.metadata.labels ?? {}, wanted.metadata.labels) &&
+      sameValue(found.metadata.annotations ?? {}, wanted.metadata.annotations);
+    const { labels = {}, annotations = {} } = wanted.metadata;
+    const ingress = same
+      ? found
+      : await client.update<KIngress>(kIngresses, {
+          ...found,
+          metadata: { ...found.metadata, labels, annotations },
+          spec: wanted.spec,
+        });
+    return { ingress, ...step };
+  }
+
+  async function reconcileRoute(draft: Draft<Route>): Promise<Outcome> {
+    const { object: route, status, conditions } = draft;
+    if (!isObserved(route)) conditions.markUnknown("IngressReady", "IngressNotConfigured", ingressNotReconciled);
+    const resolved = traffic(draft);
+    if (resolved === undefined) return done;
+    const targets = targetsByHost(resolved.targets);
+    const hosts = [...targets.keys()].map((tag) => hostOf(route, tag, context(route)));
+    const scheme = config.current.network.defaultExternalScheme;
+    status.traffic = statusTargets(resolved.targets).map((target) => shown(target, hosts, scheme));
+    conditions.markTrue("AllTrafficAssigned");
+    const { name, namespace } = route.metadata;
+    status.address = { url: `http://${name}.${namespace}.svc.${deps.clusterDomain}` };
+    conditions.markTrue("CertificateProvisioned", "TLSNotEnabled", "external-domain-tls is not enabled");
+
+    const own = async <T>(work: Promise<T>): Promise<T> => {
+      try {
+        return await work;
+      } catch (error) {
+        if (error instanceof NotOwnedError && error.message.includes("placeholder"))
+          conditions.markFalse("IngressReady", "NotOwned", error.message);
+        throw error;
+      }
+    };
+    const [placeholders, { ingress, rollout, nextStepMs }] = await Promise.all([
+      own(ensurePlaceholders(deps, route, hosts)),
+      ingressOf(route, hosts, targets, conditions),
+    ]);
+
+    const inProgress = isInProgress(rollout);
+    const ready = conditionOf(ingress, "Ready");
+    if (!isObserved(ingress) || ready === undefined)
+      conditions.markUnknown("IngressReady", "IngressNotConfigured", ingressNotReconciled);
+    else if (!inProgress) conditions.set("IngressReady", ready.status, ready.reason, ready.message);
+    await own(leadPlaceholders(deps, route, placeholders, ingress));
+    if (inProgress) {
+      status.traffic = rolloutTraffic(status.traffic, resolved.targets, rollout, hosts, scheme);
+      conditions.markUnknown(
+        "IngressReady",
+        "RolloutInProgress",
+        "A gradual rollout of the latest revision(s) is in progress.",
+      );
+    }
+    return nextStepMs === undefined ? done : { is: "again", afterMs: nextStepMs };
+  }
+
+  return {
+    name: "route-controller",
+    lease: "knative.dev.serving.pkg.reconciler.route.reconciler",
+    async reconcile(key) {
+      const route = caches.routes.get(key);
+      if (route === undefined || route.metadata.deletionTimestamp !== undefined) return done;
+      return reconcileStatus(deps, routes, routeConditions, route, reconcileRoute);
+    },
+    watch: (enqueue) => {
+      const pointingAt = (target: string): void =>
+        caches.routes.byIndex(index.byTarget, target).forEach((route) => enqueue(keyOf(route)));
+      return [
+        caches.routes.onChange(({ object }) => enqueue(keyOf(object))),
+        caches.ingresses.onChange(({ object }) => ownerKeys(object, routes).forEach(enqueue)),
+        caches.services.onChange(({ object }) => ownerKeys(object, routes).forEach(enqueue)),
+        caches.configurations.onChange(({ object: { metadata } }) =>
+          pointingAt(configurationTarget(metadata.namespace ?? "", metadata.name ?? "")),
+        ),
+        caches.revisions.onChange(({ object: { metadata } }) => {
+          const namespace = metadata.namespace ?? "";
+          pointingAt(revisionTarget(namespace, metadata.name ?? ""));
+          const configuration = metadata.labels?.[label.configuration];
+          if (configuration !== undefined) pointingAt(configurationTarget(namespace, configuration));
+        }),
+        config.onChange((name) => {
+          if (name !== "network" && name !== "domain" && name !== "features") return;
+          caches.routes.list().forEach((route) => enqueue(keyOf(route)));
+        }),
+      ];
+    },
+  };
+}
+
+const ingressNotReconciled = "Ingress has not yet been reconciled.";
+
+function shown(target: RevisionTarget, hosts: readonly Host[], scheme: string): TrafficTarget {
+  const host = target.tag === "" ? undefined : hosts.find(({ tag }) => tag === target.tag);
+  return {
+    ...(target.tag === "" ? {} : { tag: target.tag }),
+    revisionName: target.revisionName,
+    latestRevision: target.latestRevision,
+    percent: target.percent,
+    ...(host === undefined ? {} : { url: urlOf(host, scheme) }),
+  };
+}
+
+/** While a rollout runs, a latest target is shown as the Revisions that share its percents. */
+function rolloutTraffic(
+  steady: TrafficTarget[],
+  targets: readonly RevisionTarget[],
+  rollout: Rollout,
+  hosts: readonly Host[],
+  scheme: string,
+): TrafficTarget[] {
+  const latest = targets.filter(({ latestRevision, percent }) => latestRevision && percent > 0);
+  return steady.flatMap((entry) => {
+    const target = latest.find(
+      ({ revisionName, tag }) =>
+        entry.latestRevision === true && revisionName === entry.revisionName && tag === (entry.tag ?? ""),
+    );
+    const running = rollout.configurations.find(
+      ({ configurationName, tag }) =>
+        target !== undefined && configurationName === target.configurationName && tag === undefined,
+    );
+    if (target === undefined || running === undefined || running.revisions.length < 2) return [entry];
+    return running.revisions.map(({ revisionName, percent }) =>
+      shown({ ...target, revisionName, percent, latestRevision: true }, hosts, scheme),
+    );
+  });
+}
