@@ -11,14 +11,17 @@ if (!has("kubectl")) {
   test("serving", { skip: "kubectl is not on PATH" }, (t) => t.end());
 } else {
   await using cluster = new Cluster();
-  const startedMs = Date.now();
-  await cluster.start();
-  console.error(`# ready ${Date.now() - startedMs} ms after npm start`);
-  await serving(cluster);
+  await test("local mode starts", async (t) => {
+    const startedMs = Date.now();
+    await cluster.start();
+    t.comment(`ready ${Date.now() - startedMs} ms after npm start`);
+  });
+  if (cluster.addresses !== undefined) await serving(cluster);
 }
 
-const ready = (object: { status?: { conditions?: { type: string; status: string }[] } }): boolean =>
-  object.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+function ready(object: { status?: { conditions?: { type: string; status: string }[] } }): boolean {
+  return object.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+}
 
 function service(
   name: string,
@@ -86,8 +89,12 @@ spec:
   await test("applying the same YAML again changes nothing", async (t) => {
     await cluster.k("apply -f -", service("same"));
     await cluster.k("wait ksvc/same --for=condition=Ready --timeout=30s");
-    t.match(await cluster.k("apply -f -", service("same")), "unchanged");
-    t.equal((await cluster.k("get ksvc/same -o jsonpath={.metadata.generation}")).trim(), "1");
+    const version = "get ksvc/same -o jsonpath={.metadata.generation}/{.metadata.resourceVersion}";
+    const before = await cluster.k(version);
+    // kubectl sends the list of containers again, without what was defaulted in it: the server has to see through that.
+    await cluster.k("apply -f -", service("same"));
+    t.equal(await cluster.k(version), before);
+    t.equal((await cluster.k("get rev -l serving.knative.dev/service=same -o name")).trim().split("\n").length, 1);
   });
 
   await test("from zero pods a request is held, answered, and carries the activator's headers", async (t) => {
