@@ -224,15 +224,17 @@ export function validateAutoscalingAnnotations(
     else if (scale === 0 && !config.allowZeroInitialScale) invalid(value, `${key}=0 not allowed by cluster`);
   }
 
+  /** Says only what is wrong first. */
   function validateActivationScale(): void {
-    const scale = count(is.activationScale);
-    const key = is.activationScale[0];
-    if (scale === undefined) return;
-    if (scale < 2) problem(`activation-scale=${scale} must be greater than 1`, key);
-    if ((minScale ?? 0) > scale)
-      problem(`min-scale=${minScale} is greater than activation-scale=${scale}`, minKey, key);
-    if (maxScale !== undefined && maxScale > 0 && maxScale < scale)
-      problem(`max-scale=${maxScale} is less than activation-scale=${scale}`, maxKey, key);
+    const found = findAnnotation(annotations, is.activationScale);
+    if (found === undefined) return;
+    const { key, value } = found;
+    const scale = parseInt32(value);
+    const [least, most] = [minScale ?? 0, maxScale ?? 0];
+    if (scale === undefined) invalid(value, key);
+    else if (least > scale) problem(`min-scale=${least} is greater than activation-scale=${scale}`, key);
+    else if (most !== 0 && most < scale) problem(`max-scale=${most} is less than activation-scale=${scale}`, key);
+    else if (scale < 2) problem(`activation-scale=${scale} must be greater than 1`, key);
   }
 
   function validateMetric(): void {

@@ -27,14 +27,14 @@ export type Bundles = Readonly<Record<string, string>>;
  */
 const withoutApiClient: Plugin = {
   name: "without-api-client",
-  setup({ onResolve, onLoad }) {
+  setup(bundler) {
     const needed = ["configuration.js", "servers.js"];
-    onResolve({ filter: /^\.\/gen\/index\.js$/ }, ({ importer, resolveDir }) =>
+    bundler.onResolve({ filter: /^\.\/gen\/index\.js$/ }, ({ importer, resolveDir }) =>
       importer.endsWith("@kubernetes/client-node/dist/config.js")
         ? { path: path.join(resolveDir, "gen"), namespace: "api-client" }
         : undefined,
     );
-    onLoad({ filter: /./, namespace: "api-client" }, ({ path: folder }) => ({
+    bundler.onLoad({ filter: /./, namespace: "api-client" }, ({ path: folder }) => ({
       contents: needed.map((file) => `export * from "./${file}";`).join("\n"),
       resolveDir: folder,
     }));

@@ -11,6 +11,10 @@ import { start } from "./run.ts";
 /** sysexits.h EX_CONFIG: the configuration is wrong, restarting will not help. */
 const exitConfig = 64;
 
+// V8's young generation grows under load to where this process takes 160 MiB for what lives in 7; kept at its first size
+// it takes 60 at no measurable cost. One runs in every pod.
+process.getBuiltinModule("node:v8").setFlagsFromString("--semi-space-growth-factor=1");
+
 const stop = stopSignal();
 const config = configOrExit();
 const log: Log = createLog("queue-proxy", process.env["SWELL_LOG_LEVEL"] ?? config.logLevel);

@@ -64,7 +64,12 @@ export function templateOf({ metadata, spec, container, containers }: Template =
   };
 }
 
-const object = (apiVersion: string, kind: string, spec: Fields, metadata: ObjectMeta): KubeObject & { spec: Fields } => ({
+const object = (
+  apiVersion: string,
+  kind: string,
+  spec: Fields,
+  metadata: ObjectMeta,
+): KubeObject & { spec: Fields } => ({
   apiVersion,
   kind,
   metadata: { name: "hello", namespace: "default", ...metadata },
@@ -77,8 +82,7 @@ export const configuration = (template: Template = {}, metadata: ObjectMeta = {}
   object(serving, "Configuration", { template: templateOf(template) }, metadata);
 export const revision = (template: Template = {}, metadata: ObjectMeta = {}) =>
   object(serving, "Revision", templateOf(template)["spec"] as Fields, { ...metadata });
-export const route = (traffic: Fields[], metadata: ObjectMeta = {}) =>
-  object(serving, "Route", { traffic }, metadata);
+export const route = (traffic: Fields[], metadata: ObjectMeta = {}) => object(serving, "Route", { traffic }, metadata);
 export const domainMapping = (ref: Fields = {}, metadata: ObjectMeta = {}) =>
   object(
     "serving.knative.dev/v1beta1",
@@ -101,7 +105,10 @@ export interface Written {
   platform?: PlatformEdit;
 }
 
-export function defaulted(given: KubeObject, { old, subresource = "", username = "ada", ...rest }: Written = {}): KubeObject {
+export function defaulted(
+  given: KubeObject,
+  { old, subresource = "", username = "ada", ...rest }: Written = {},
+): KubeObject {
   const request = { object: given, ...(old === undefined ? {} : { old }), subresource, username };
   return withDefaults(request, platform(rest.platform));
 }
