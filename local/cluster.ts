@@ -287,12 +287,12 @@ function registerImages({ config, bundles, root }: ClusterInput): ImageStore {
       command: [process.execPath, program],
     });
   }
-  if (config.sample)
-    images.add({
-      name: sampleImage,
-      directory: path.join(root, "local", "samples", "hello"),
-      command: ["node", "app.js"],
-    });
+  // There without the sample service too: it is what the README's examples run.
+  images.add({
+    name: sampleImage,
+    directory: path.join(root, "local", "samples", "hello"),
+    command: ["node", "app.js"],
+  });
   return images;
 }
 
