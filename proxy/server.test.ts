@@ -2,7 +2,9 @@ import { once } from "node:events";
 import { createServer, request, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { test } from "tap";
-import { get, raw, startApp, startProxy, startRawApp, startServer, textOf, to } from "./fixture.ts";
+import { silentLogger } from "../process/logger.ts";
+import { get, loopback, raw, startApp, startProxy, startRawApp, startServer, textOf, to } from "./fixture.ts";
+import { createProxyServer } from "./server.ts";
 
 test("a response is relayed as the app sent it", async (t) => {
   const rows = [
@@ -219,4 +221,30 @@ test("an upgrade to another protocol than asked for is a 502", async (t) => {
 test("CONNECT is refused", async (t) => {
   const port = await startProxy(t, () => void t.fail("must not be handled"));
   t.match(await raw(port, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"), /^HTTP\/1\.1 502 /);
+});
+
+test("closing ends idle keep-alive connections and those that become idle", async (t) => {
+  const release = Promise.withResolvers<void>();
+  const server = createProxyServer({
+    handler: async (exchange) => {
+      if (exchange.head.target === "/slow") await release.promise;
+      exchange.answer(200, "done");
+    },
+    log: silentLogger,
+  });
+  const [port] = await server.listen([loopback]);
+  t.teardown(() => server.close(0));
+  const idle = connect(port!, "127.0.0.1");
+  idle.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  await once(idle, "data");
+  const busy = connect(port!, "127.0.0.1");
+  busy.write("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+  while (server.inFlight === 0) await new Promise((resolve) => setImmediate(resolve));
+
+  const closed = server.close(60_000);
+  await once(idle.resume(), "end");
+  release.resolve();
+  const [answer] = (await once(busy, "data")) as [Buffer];
+  t.match(String(answer), /^HTTP\/1\.1 200 OK\r\n/);
+  await closed;
 });

@@ -36,6 +36,8 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   const servers: Server[] = [];
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
+  /** HTTP/1 connections and how many exchanges each has; node:http only tracks those of its own listeners. */
+  const busy = new Map<Socket, number>();
   /** Connected, no byte yet. */
   const silent = new Set<Socket>();
   let inFlight = 0;
@@ -44,10 +46,16 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   const serve = (makeClient: (events: ClientEvents) => ClientSide, socket: Socket): void => {
     const exchange = new RelayedExchange(makeClient, peerOf(socket), startCall);
     inFlight += 1;
+    const occupy = (change: number): void => {
+      const count = busy.get(socket);
+      if (count !== undefined) busy.set(socket, count + change);
+    };
+    occupy(1);
     exchange.onEnd(() => {
       inFlight -= 1;
-      // The connection counts as idle once its parser is back at the start.
-      if (closing) setImmediate(() => http1.closeIdleConnections());
+      occupy(-1);
+      // The end of the response is still to be written to the connection.
+      if (closing) setImmediate(endIdle);
     });
     if (exchange.head.method === "CONNECT") {
       exchange.answer(502, connectRefused, plainText);
@@ -59,6 +67,9 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
     } catch (error) {
       answerError(exchange, error);
     }
+  };
+  const endIdle = (): void => {
+    for (const [socket, count] of busy) if (count === 0) socket.end();
   };
   const answerError = (exchange: Exchange, error: unknown): void => {
     const upstream = error instanceof UpstreamError;
@@ -161,6 +172,8 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   const hand = (socket: Socket, isHttp2: boolean): void => {
     if (isHttp2) (http2Server ??= createHttp2Server()).emit("connection", socket);
     else {
+      busy.set(socket, 0);
+      socket.once("close", () => busy.delete(socket));
       http1.emit("connection", socket);
       socket.resume();
     }
@@ -215,7 +228,7 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
       );
       for (const socket of silent) socket.destroy();
       for (const session of sessions) session.close();
-      http1.closeIdleConnections();
+      endIdle();
       const timer = setTimeout(() => {
         for (const socket of sockets) socket.destroy();
       }, graceMs);
