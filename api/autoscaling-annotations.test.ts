@@ -77,7 +77,7 @@ test("annotations that are refused", (t) => {
     [{ "activation-scale": "1" }, ["activation-scale=1 must be greater than 1: activation-scale"]],
     [
       { "activation-scale": "3", "min-scale": "4" },
-      ["min-scale=4 is greater than activation-scale=3: min-scale, activation-scale"],
+      ["min-scale=4 is greater than activation-scale=3: activation-scale"],
     ],
     [{ window: "5s" }, ["expected 6s <= 5s <= 1h0m0s: window"]],
     [{ window: "6500ms" }, ["must be specified with at most second precision: window"]],

@@ -70,7 +70,8 @@ const traffic = list(
 );
 const routeStatus = { address: addressable, traffic, url: string };
 const latestStatus = { latestCreatedRevisionName: string, latestReadyRevisionName: string };
-const objectReference = object({ "apiVersion!": string, "kind!": string, "name!": string });
+// What is missing is for the webhook to say.
+const objectReference = object({ apiVersion: string, kind: string, name: string });
 const loadBalancer = object({
   ingress: list(object({ domain: string, domainInternal: string, ip: string, meshOnly: boolean })),
 });

@@ -66,11 +66,8 @@ const container = object({
   imagePullPolicy: string,
   livenessProbe: probe,
   name: string,
-  ports: {
-    ...list(object({ containerPort: int32, name: string, protocol: { type: "string", default: "TCP" } })),
-    "x-kubernetes-list-type": "map",
-    "x-kubernetes-list-map-keys": ["containerPort", "protocol"],
-  },
+  // No map: two of the same port are for the webhook to refuse, in Knative's words.
+  ports: list(object({ containerPort: int32, name: string, protocol: { type: "string", default: "TCP" } })),
   readinessProbe: probe,
   resources: object({
     claims: listMap("name", object({ "name!": string, request: string })),
