@@ -1,8 +1,9 @@
 /** Starts local mode as a user does and drives it with the clients a user has. */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import http from "node:http";
-import { createServer } from "node:net";
+import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -31,15 +32,13 @@ export function has(program: string): boolean {
   return spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
 }
 
-async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
+/** Free ports of the loopback address, held together so that they differ. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(servers.map((server) => once(server, "listening")));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => once(server.close(), "close")));
+  return ports;
 }
 
 export class Cluster {
@@ -51,8 +50,7 @@ export class Cluster {
 
   /** Resolves when the platform is ready; rejects with what it printed when it ends or takes over a minute. */
   async start(...flags: string[]): Promise<Addresses> {
-    this.gatewayPort ||= await freePort();
-    this.apiPort ||= await freePort();
+    if (this.gatewayPort === 0) [this.gatewayPort = 0, this.apiPort = 0] = await freePorts(2);
     const args = [
       path.join(root, "process/pinned.mjs"),
       "local/main.ts",
