@@ -33,7 +33,7 @@ export function programs(pids: Iterable<number>): Map<number, string> {
   for (const pid of pids) {
     try {
       const commandLine = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      const name = /\/dist\/([a-z-]+)-[A-Z0-9]+\.mjs/.exec(commandLine)?.[1];
+      const name = /\/([a-z-]+)-[A-Z0-9]{8}\.mjs/.exec(commandLine)?.[1];
       if (name !== undefined) found.set(pid, name);
     } catch {
       // ended while we looked
@@ -46,3 +46,29 @@ export const allPids = (): number[] =>
   readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number);
+
+/**
+ * CPU microseconds of all threads of `pids`, by the scheduler's own nanosecond count where the kernel shows it: over
+ * a second, {@link cpuSeconds}'s ticks of 10 ms are a percent.
+ */
+export function cpuMicros(pids: readonly number[]): number {
+  return pids.reduce((total, pid) => total + processMicros(pid), 0);
+}
+
+function processMicros(pid: number): number {
+  try {
+    const nanoseconds = readdirSync(`/proc/${pid}/task`).map((thread) =>
+      Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]),
+    );
+    return nanoseconds.reduce((total, one) => total + one, 0) / 1000;
+  } catch {
+    return cpuSeconds(pid) * 1e6; // a kernel without it, or the process is gone
+  }
+}
+
+/** Of all of `pids` together. */
+export function totalMemory(pids: readonly number[]): Memory {
+  const each = pids.map((pid) => memory(pid));
+  const sum = (figure: keyof Memory): number => each.reduce((total, one) => total + one[figure], 0);
+  return { rssKiB: sum("rssKiB"), anonKiB: sum("anonKiB") };
+}
