@@ -1,8 +1,8 @@
 /**
- * Bundles each program into one file, `dist/<program>-<hash>.mjs`, and lists them in `dist/programs.json`.
+ * Bundles the programs, `dist/<program>-<hash>.mjs` and the chunks they import, and lists them in `dist/programs.json`.
  * Local mode and the images run these: stripping types at run time costs every process memory and start-up time.
  */
-import { build, type Plugin } from "esbuild";
+import { build, type Metafile, type Plugin } from "esbuild";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
@@ -41,46 +41,61 @@ const withoutApiClient: Plugin = {
   },
 };
 
+/**
+ * The sidecar is bundled alone, since one starts in every pod: everything it needs at first is in one file. The others
+ * are bundled together and share chunks, so that what they have in common is parsed once.
+ */
+const groups: readonly (readonly string[])[] = [
+  ["queue-proxy"],
+  Object.keys(programs).filter((name) => name !== "queue-proxy"),
+];
+
 export async function bundle(out = path.join(root, "dist")): Promise<Bundles> {
   mkdirSync(out, { recursive: true });
+  const outputs = await Promise.all(groups.map((names) => bundleGroup(names, out)));
   const bundles: Record<string, string> = {};
-  await Promise.all(
-    Object.entries(programs).map(async ([name, entry]) => {
-      const result = await build({
-        entryPoints: { [name]: path.join(root, entry) },
-        outdir: out,
-        entryNames: "[name]-[hash]",
-        // Code that a process needs only later (gRPC in a sidecar, say) is imported when it is needed.
-        chunkNames: "chunk-[name]-[hash]",
-        splitting: true,
-        outExtension: { ".js": ".mjs" },
-        bundle: true,
-        platform: "node",
-        target: "node24",
-        format: "esm",
-        minifySyntax: true,
-        minifyWhitespace: true,
-        legalComments: "none",
-        metafile: true,
-        logLevel: "error",
-        external: ["esbuild"],
-        plugins: [withoutApiClient],
-        banner: {
-          js: 'import{createRequire as __createRequire}from"node:module";import{dirname as __dir}from"node:path";const require=__createRequire(import.meta.url),__filename=import.meta.filename,__dirname=__dir(__filename);',
-        },
-      });
-      const output = Object.entries(result.metafile.outputs).find(([, file]) => file.entryPoint !== undefined);
-      if (output === undefined) throw new Error(`esbuild wrote no bundle for ${name}`);
-      bundles[name] = path.resolve(output[0]);
-    }),
-  );
-  const current = new Set(Object.values(bundles).map((file) => path.basename(file)));
-  for (const file of readdirSync(out)) {
-    const stale = Object.keys(programs).some((name) => new RegExp(`^${name}-[A-Z0-9]+\\.mjs$`).test(file));
-    if (stale && !current.has(file)) rmSync(path.join(out, file));
+  const current = new Set<string>();
+  for (const [file, { entryPoint }] of outputs.flatMap((files) => Object.entries(files))) {
+    current.add(path.basename(file));
+    const name = Object.keys(programs).find((program) => programs[program] === entryPoint);
+    if (name !== undefined) bundles[name] = path.resolve(file);
   }
+  for (const name of Object.keys(programs))
+    if (bundles[name] === undefined) throw new Error(`esbuild wrote no bundle for ${name}`);
+  for (const file of readdirSync(out)) if (file.endsWith(".mjs") && !current.has(file)) rmSync(path.join(out, file));
   writeFileSync(path.join(out, "programs.json"), `${JSON.stringify(bundles, null, 2)}\n`);
   return bundles;
+}
+
+async function bundleGroup(names: readonly string[], out: string): Promise<Metafile["outputs"]> {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: Object.fromEntries(names.map((name) => [name, programs[name]!])),
+    outdir: out,
+    entryNames: "[name]-[hash]",
+    // Code that a process needs only later (gRPC in a sidecar, say) is imported when it is needed.
+    chunkNames: "chunk-[name]-[hash]",
+    splitting: true,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    target: "node24",
+    format: "esm",
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: "none",
+    metafile: true,
+    logLevel: "error",
+    external: ["esbuild"],
+    plugins: [withoutApiClient],
+    banner: {
+      js: 'import{createRequire as __createRequire}from"node:module";import{dirname as __dir}from"node:path";const require=__createRequire(import.meta.url),__filename=import.meta.filename,__dirname=__dir(__filename);',
+    },
+  });
+  // Paths in the metafile are relative to the working folder.
+  return Object.fromEntries(
+    Object.entries(metafile.outputs).map(([file, output]) => [path.resolve(root, file), output]),
+  );
 }
 
 if (process.argv[1] !== undefined && import.meta.filename === path.resolve(process.argv[1])) {
