@@ -111,7 +111,8 @@ export class Cluster {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    rmSync(this.data, { recursive: true, force: true });
+    // To read the logs of all pods after a failure: they are files below the data folder.
+    if (process.env["SWELL_E2E_KEEP"] === undefined) rmSync(this.data, { recursive: true, force: true });
   }
 
   kubectl(args: readonly string[], input?: string): Promise<Output> {
