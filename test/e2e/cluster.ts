@@ -135,8 +135,13 @@ export class Cluster {
       const child = spawn("kubectl", args, { stdio: ["ignore", "pipe", "ignore"] });
       const outcome = await follow<T>(child, accept, Math.max(0, endsMs - Date.now()));
       if (outcome.is === "accepted") return outcome.object;
-      if (Date.now() >= endsMs)
-        throw new Error(`${resource} never came to the state: last seen ${JSON.stringify(outcome.last, null, 1)}`);
+      if (Date.now() >= endsMs) {
+        // A second look tells a state that never came from a watch that did not bring it.
+        const { stdout } = await this.kubectl(["get", ...resource.split(" "), "-o", "yaml"]);
+        throw new Error(
+          `${resource} never came to the state: last seen ${JSON.stringify(outcome.last)}, now ${stdout}`,
+        );
+      }
       await new Promise((resolve) => setTimeout(resolve, 100)); // the object is not there yet: kubectl has ended
     }
   }
