@@ -1,6 +1,7 @@
 /** What every main does: configuration, one logger, a stop signal, one line and a distinct exit code on failure. */
 import { ConfigError, type Env } from "./env.ts";
 import { createLogger, type Logger } from "./logger.ts";
+import { stopSignal } from "./stop-signal.ts";
 
 /** sysexits.h EX_CONFIG: the configuration is wrong, restarting will not help. */
 const exitConfig = 64;
@@ -27,15 +28,4 @@ export async function runProgram<C>(program: Program<C>): Promise<never> {
     process.exit(1);
   }
   process.exit(0);
-}
-
-/** Aborts at SIGTERM or SIGINT; a second signal ends the process at once. */
-export function stopSignal(): AbortSignal {
-  const controller = new AbortController();
-  for (const signal of ["SIGTERM", "SIGINT"] as const)
-    process.on(signal, () => {
-      if (controller.signal.aborted) process.exit(1);
-      controller.abort();
-    });
-  return controller.signal;
 }

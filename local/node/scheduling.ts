@@ -4,7 +4,7 @@
  * (25m for each queue-proxy, 100m to 300m for each platform pod) would otherwise fill a laptop with idle pods.
  */
 import type { Container, Pod } from "../../api/core.ts";
-import { parseQuantity } from "../apiserver/kinds/quantity.ts";
+import { parseQuantity } from "../../api/quantity.ts";
 
 export interface Resources {
   cpuMillis: number;

@@ -4,7 +4,7 @@ import { isObject } from "../json-value.ts";
 import { DecodeError, type DecodeResult } from "../kind.ts";
 import type { Json } from "./json-object.ts";
 import { messageOf, type Field, type Message, type Scalar } from "./message.ts";
-import { formatQuantity, parseQuantity } from "./quantity.ts";
+import { formatQuantity, parseQuantity } from "../../../api/quantity.ts";
 
 interface Walk {
   path: (string | number)[];

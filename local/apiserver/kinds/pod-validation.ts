@@ -5,7 +5,7 @@ import type { FieldCause } from "../kind.ts";
 import { duplicate, forbidden, invalid, notFound, notSupported, required } from "./field-cause.ts";
 import { child, objects, type Json } from "./json-object.ts";
 import { labelName, subdomainName } from "./metadata-validation.ts";
-import { parseQuantity } from "./quantity.ts";
+import { parseQuantity } from "../../../api/quantity.ts";
 
 export const portRange = "must be between 1 and 65535, inclusive";
 export const isPort = (value: unknown): boolean => typeof value === "number" && value >= 1 && value <= 65_535;

@@ -57,12 +57,16 @@ const leaf = (field: Field): Structure =>
     ? { ...unknown, isAtomic: true }
     : unknown;
 
+const ofSchema = new WeakMap<Json, Structure>();
+
 /** Of a custom kind, or of a place in it, by its schema. */
 export function schemaStructure(schema: Json): Structure {
+  const known = ofSchema.get(schema);
+  if (known !== undefined) return known;
   const listType = schema["x-kubernetes-list-type"];
   const keys = schema["x-kubernetes-list-map-keys"];
   const { items, properties, additionalProperties } = schema;
-  return {
+  const structure: Structure = {
     isAtomic: schema["x-kubernetes-map-type"] === "atomic",
     listType:
       listType === "map" && Array.isArray(keys)
@@ -74,4 +78,6 @@ export function schemaStructure(schema: Json): Structure {
     },
     item: () => (isObject(items) ? schemaStructure(items) : unknown),
   };
+  ofSchema.set(schema, structure);
+  return structure;
 }
