@@ -6,7 +6,30 @@ export interface Row {
   [figure: string]: string | number;
 }
 
-export type Scenario = (options: { quick: boolean }) => Promise<Row[]>;
+export interface Options {
+  quick: boolean;
+  /** Names of loads; empty for all. */
+  only: readonly string[];
+  /** Names; empty for all. */
+  contenders: readonly string[];
+  /** In place of the usual number. */
+  rounds: number | undefined;
+}
+
+export interface Outcome {
+  rows: Row[];
+  /** Versions, pinning, what was left out: one sentence each. */
+  notes: string[];
+  /** In place of the table of all rows. */
+  text?: string;
+  /** Something answered wrongly or did not run. */
+  failed: boolean;
+}
+
+export type Scenario = (options: Options) => Promise<Row[] | Outcome>;
+
+export const outcomeOf = (result: Row[] | Outcome): Outcome =>
+  Array.isArray(result) ? { rows: result, notes: [], failed: false } : result;
 
 /** The `share` (0 to 1) quantile by nearest rank; NaN of nothing. */
 export function quantile(values: readonly number[], share: number): number {

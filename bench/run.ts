@@ -1,21 +1,39 @@
-// `npm run bench -- SCENARIO [--quick] [--json FILE]`: checks correctness, measures, prints a table.
+// `npm run bench -- SCENARIO [--quick] [--json FILE] [--docs]`: checks correctness, measures, prints a table.
 import { writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { coldStart } from "./cold-start.ts";
+import { writePage, type Machine } from "./docs-page.ts";
 import { idle } from "./idle.ts";
+import { queueProxy } from "./queue-proxy.ts";
 import type { Row, Scenario } from "./report.ts";
-import { table } from "./report.ts";
+import { outcomeOf, table } from "./report.ts";
 
 const scenarios: Record<string, { about: string; run: Scenario }> = {
   "cold-start": { about: "wake from true zero in local mode, first byte and where the time goes", run: coldStart },
   idle: { about: "memory of each platform process, and the platform's CPU with 20 services at zero", run: idle },
+  "queue-proxy": { about: "the request path beside nginx, HAProxy, undici and any PEER_QUEUE", run: queueProxy },
 };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: "boolean", default: false }, json: { type: "string" } },
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "string" },
+    /** queue-proxy only: writes docs/benchmarks.md. */
+    docs: { type: "boolean", default: false },
+    /** queue-proxy only, repeatable: names of loads, or `footprint` for start and memory. */
+    only: { type: "string", multiple: true, default: [] },
+    /** queue-proxy only, repeatable. */
+    contender: { type: "string", multiple: true, default: [] },
+    rounds: { type: "string" },
+  },
 });
+const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) {
+  console.error(`--rounds ${values.rounds}: want a whole number above 0`);
+  process.exit(2);
+}
 const chosen = positionals.length === 0 ? Object.keys(scenarios) : positionals;
 const unknown = chosen.filter((name) => scenarios[name] === undefined);
 if (unknown.length > 0) {
@@ -24,18 +42,28 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const machine = {
+const machine: Machine = {
   cpu: cpus()[0]?.model ?? "unknown",
   cores: cpus().length,
   memoryGiB: Math.round(totalmem() / 2 ** 30),
+  kernel: release(),
   node: process.version,
   date: new Date().toISOString().slice(0, 10),
 };
 const rows: Row[] = [];
+const notes: string[] = [];
 for (const name of chosen) {
   console.log(`\n${name}: ${scenarios[name]!.about}`);
-  const found = await scenarios[name]!.run({ quick: values.quick });
-  console.log(table(found));
-  rows.push(...found);
+  const startedMs = performance.now();
+  const { quick, only, contender: contenders } = values;
+  const outcome = outcomeOf(await scenarios[name]!.run({ quick, only, contenders, rounds }));
+  console.log(`\n${outcome.text ?? table(outcome.rows)}`);
+  for (const note of outcome.notes) console.log(note);
+  console.log(`took ${Math.round((performance.now() - startedMs) / 1000)} s`);
+  if (outcome.failed) process.exitCode = 1;
+  if (values.docs && name === "queue-proxy")
+    writePage(machine, outcome, `npm run bench -- queue-proxy${quick ? " --quick" : ""} --docs`);
+  rows.push(...outcome.rows);
+  notes.push(...outcome.notes);
 }
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ machine, rows }, null, 2)}\n`);
+if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ machine, notes, rows }, null, 2)}\n`);
