@@ -10,6 +10,7 @@ import type { KubeObject, Resource } from "../../api/meta.ts";
 import { createCaches, startCaches, type Caches } from "../../controller/caches.ts";
 import { fixedConfig, parsePlatformConfig } from "../../controller/config/store.ts";
 import { configurationReconciler } from "../../controller/configuration/reconciler.ts";
+import { domainMappingReconciler } from "../../controller/domain-mapping/reconciler.ts";
 import { ingressReconciler } from "../../controller/ingress/reconciler.ts";
 import { labelerReconciler } from "../../controller/labeler/reconciler.ts";
 import type { Deps } from "../../controller/reconciler.ts";
@@ -96,6 +97,7 @@ export async function startControlPlane(t: Test): Promise<ControlPlane> {
     serverlessServiceReconciler(deps),
     ingressReconciler(deps, async () => ({ is: "ready" })),
     revisionGcReconciler(deps),
+    domainMappingReconciler(deps),
   ].map(({ name, reconcile, watch }) => {
     const runner = startReconciler({ name, reconcile, log: silentLogger });
     const unwatch = watch(

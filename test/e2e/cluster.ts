@@ -126,12 +126,15 @@ export class Cluster {
     return output.stdout;
   }
 
-  /** Follows one object until `accept` says yes to it; throws with the last state after `deadlineMs`. */
+  /** Follows one object (`ksvc hello`) until `accept` says yes; throws with the last state after `deadlineMs`. */
   async until<T>(resource: string, accept: (object: T) => boolean, deadlineMs: number): Promise<T> {
     const endsMs = Date.now() + deadlineMs;
+    // As a list of one: `get KIND NAME -w` swallows what changes between kubectl's first look and its watch.
+    const [kind = "", name = ""] = resource.split(" ");
+    const list = ["get", kind, `--field-selector=metadata.name=${name}`];
     for (;;) {
       const kubeconfig = path.join(this.data, "kubeconfig");
-      const args = ["--kubeconfig", kubeconfig, "get", ...resource.split(" "), "-w", "-o", "json"];
+      const args = ["--kubeconfig", kubeconfig, ...list, "-w", "-o", "json"];
       const child = spawn("kubectl", args, { stdio: ["ignore", "pipe", "ignore"] });
       const outcome = await follow<T>(child, accept, Math.max(0, endsMs - Date.now()));
       if (outcome.is === "accepted") return outcome.object;
