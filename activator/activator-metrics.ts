@@ -1,12 +1,18 @@
 /** Prometheus metrics under Knative's names (data-plane 5.2). Read from live numbers at scrape; nothing per request. */
 import { Counter, Gauge, Registry } from "prom-client";
 import type { Autoscalers } from "./autoscalers.ts";
+import type { RequestMetrics } from "./request-metrics.ts";
 import type { RevisionDirectory } from "./revision-directory.ts";
 
 const revisionLabels = ["k8s_namespace_name", "kn_revision_name"] as const;
 
-export function activatorMetrics(directory: RevisionDirectory, autoscalers: Autoscalers): Registry {
+export function activatorMetrics(
+  directory: RevisionDirectory,
+  autoscalers: Autoscalers,
+  requests: RequestMetrics,
+): Registry {
   const register = new Registry();
+  requests.register(register);
   register.registerMetric(
     new Gauge({
       name: "kn_revision_request_concurrency",

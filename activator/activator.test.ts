@@ -1,158 +1,26 @@
 /** The real chain over real sockets: a client, both doors, a fake queue-proxy, a fake autoscaler, a fake API server. */
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
-import { createServer, request as httpRequest, type IncomingMessage, type Server as HttpServer } from "node:http";
-import { connect, type AddressInfo } from "node:net";
-import { test, type Test } from "tap";
-import { annotation, label, statsTokenSecret } from "../api/keys.ts";
+import { createServer } from "node:http";
+import { connect } from "node:net";
+import { test } from "tap";
 import type { KubeObject } from "../api/meta.ts";
-import { swellIngressClass, type IngressPath } from "../api/networking.ts";
-import { FakeApiServer } from "../kube/fake-api-server.ts";
-import { httpsClient } from "../kube/https-client.ts";
-import { silentLogger } from "../process/logger.ts";
 import { PodState } from "../proto/gen/stats.ts";
-import { parseConfig } from "./config.ts";
-import { FakeAutoscaler } from "./fake-autoscaler.ts";
-import { start } from "./run.ts";
-
-const key = Buffer.from("0123456789abcdef0123456789abcdef");
-const paths = {
-  revisions: "/apis/serving.knative.dev/v1/revisions",
-  serverlessServices: "/apis/networking.internal.knative.dev/v1alpha1/serverlessservices",
-  ingresses: "/apis/networking.internal.knative.dev/v1alpha1/ingresses",
-  endpoints: "/api/v1/endpoints",
-  services: "/api/v1/services",
-  secrets: "/api/v1/secrets",
-};
-
-interface Answer {
-  status: number;
-  body: string;
-  headers: IncomingMessage["headers"];
-}
-
-async function listening(server: HttpServer): Promise<number> {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return (server.address() as AddressInfo).port;
-}
-
-/** Stands for a pod: answers with its name and the head it saw. */
-async function fakePod(t: Test, name: string, answer?: (request: IncomingMessage) => Promise<void>) {
-  const server = createServer((request, response) => {
-    void (async () => {
-      pod.requests += 1;
-      await answer?.(request);
-      response.setHeader("x-pod", name);
-      response.end(JSON.stringify(request.headers));
-    })();
-  });
-  const pod = { port: await listening(server), requests: 0 };
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return pod;
-}
-
-const revision = (name: string, spec: object = {}): KubeObject =>
-  ({
-    apiVersion: "serving.knative.dev/v1",
-    kind: "Revision",
-    metadata: { name, namespace: "ns" },
-    spec: { containers: [{ name: "user-container" }], timeoutSeconds: 60, ...spec },
-  }) as KubeObject;
-
-const mode = (name: string, to: "Serve" | "Proxy"): KubeObject =>
-  ({
-    apiVersion: "networking.internal.knative.dev/v1alpha1",
-    kind: "ServerlessService",
-    metadata: { name, namespace: "ns" },
-    spec: { mode: to },
-  }) as KubeObject;
-
-const ready = (name: string, port: number): KubeObject =>
-  ({
-    apiVersion: "v1",
-    kind: "Endpoints",
-    metadata: {
-      name: `${name}-private`,
-      namespace: "ns",
-      labels: { [label.serviceType]: "Private", [label.revision]: name },
-    },
-    subsets: [{ addresses: [{ ip: "127.0.0.1" }], ports: [{ name: "http", port }] }],
-  }) as KubeObject;
-
-const split = (name: string, percent: number) => ({
-  serviceNamespace: "ns",
-  serviceName: name,
-  servicePort: 80,
-  percent,
-  appendHeaders: { "Knative-Serving-Revision": name, "Knative-Serving-Namespace": "ns" },
-});
-
-const ingress = (name: string, hosts: string[], path: Partial<IngressPath>, spec: object = {}): KubeObject =>
-  ({
-    apiVersion: "networking.internal.knative.dev/v1alpha1",
-    kind: "Ingress",
-    metadata: { name, namespace: "ns", annotations: { [annotation.ingressClass]: swellIngressClass } },
-    spec: { rules: [{ hosts, http: { paths: [{ splits: [split("r", 100)], ...path }] } }], ...spec },
-  }) as KubeObject;
-
-async function setUp(t: Test, objects: [string, KubeObject][] = []) {
-  const api = new FakeApiServer();
-  await api.start();
-  const autoscaler = new FakeAutoscaler();
-  await autoscaler.start();
-  api.put(paths.secrets, {
-    apiVersion: "v1",
-    kind: "Secret",
-    metadata: { name: statsTokenSecret, namespace: "knative-serving" },
-    data: { key: key.toString("base64") },
-  } as KubeObject);
-  api.put(paths.revisions, revision("r"));
-  api.put(paths.ingresses, ingress("i", ["app.example.com"], {}));
-  for (const [path, object] of objects) api.put(path, object);
-  const client = httpsClient({ server: api.url, userAgent: "test" });
-  const config = parseConfig({
-    POD_NAME: "activator-1",
-    POD_IP: "10.0.0.1",
-    SWELL_BIND_ADDRESS: "127.0.0.1",
-    SWELL_AUTOSCALER_ADDRESS: `127.0.0.1:${autoscaler.port}`,
-    GATEWAY_PORT: "0",
-    GATEWAY_INTERNAL_PORT: "0",
-    ACTIVATOR_PORT: "0",
-    ACTIVATOR_H2C_PORT: "0",
-    METRICS_PORT: "0",
-    DRAIN_MS: "0",
-    IN_FLIGHT_GRACE_MS: "5000",
-    PROBE_FREQUENCY: "10ms",
-  });
-  const stop = new AbortController();
-  const running = await start(config, client, silentLogger, stop.signal);
-  t.teardown(async () => {
-    stop.abort();
-    await running.finished;
-    autoscaler.server.forceShutdown();
-    await client.close();
-    await api.stop();
-  });
-  const [gateway = 0] = running.ports.gatewayPublic;
-  const [internal = 0] = running.ports.gatewayInternal;
-  const [activator = 0] = running.ports.activator;
-  const send = (port: number, headers: Record<string, string>, path = "/"): Promise<Answer> =>
-    new Promise((resolve, reject) => {
-      const request = httpRequest({ host: "127.0.0.1", port, path, headers, agent: false }, (response) => {
-        let body = "";
-        response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
-        response.on("end", () => resolve({ status: response.statusCode ?? 0, body, headers: response.headers }));
-      });
-      request.on("error", reject);
-      request.end();
-    });
-  const entry = () => running.directory.get("ns", "r")!;
-  return { api, autoscaler, gateway, internal, activator, send, entry, stop, running };
-}
+import {
+  coreService,
+  fakePod,
+  ingress,
+  listening,
+  mode,
+  paths,
+  ready,
+  revision,
+  setUp,
+  split,
+  tokenKey,
+  toService,
+  until,
+} from "./fixture.ts";
 
 const host = { host: "app.example.com" };
 
@@ -161,7 +29,7 @@ test("a request is held at zero, told at once, and released by pushed readiness"
   const pod = await fakePod(t, "p");
   const answers = Array.from({ length: 20 }, () => send(gateway, host));
   await autoscaler.until(() => autoscaler.loads.some(({ load }) => load.inFlight === 20));
-  t.equal(autoscaler.token, createHmac("sha256", key).update("activator").digest("base64url"));
+  t.equal(autoscaler.token, createHmac("sha256", tokenKey).update("activator").digest("base64url"));
   t.strictSame([...autoscaler.subscribed], ["r"]);
   t.equal(entry().throttler.waiting, 20);
   autoscaler.tell("r", [{ port: pod.port }], true);
@@ -255,16 +123,11 @@ test("a pod that refuses the connection is passed over for another", async (t) =
   const first = send(gateway, host);
   await autoscaler.until(() => autoscaler.loads.length > 0);
   autoscaler.tell("r", [{ port: deadPort, pod: "dead" }]);
-  await entryHas(() => entry().backends.toProbe().length === 1);
+  await until(() => entry().backends.toProbe().length === 1);
   autoscaler.tell("r", [{ port: pod.port, pod: "alive" }]);
   t.match(await first, { status: 200, headers: { "x-pod": "p" } });
   t.equal((await send(gateway, host)).status, 200);
 });
-
-/** The one thing here that no event announces. */
-async function entryHas(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}
 
 test("a draining pod gets no new request", async (t) => {
   const [old, fresh] = [await fakePod(t, "old"), await fakePod(t, "fresh")];
@@ -272,9 +135,9 @@ test("a draining pod gets no new request", async (t) => {
   t.match((await send(gateway, host)).headers, { "x-pod": "old" });
   await autoscaler.until(() => autoscaler.subscribed.has("r"));
   autoscaler.tell("r", [{ port: old.port, state: PodState.DRAINING }]);
-  await entryHas(() => entry().throttler.pods.length === 0);
+  await until(() => entry().throttler.pods.length === 0);
   const held = send(gateway, host);
-  await entryHas(() => entry().throttler.waiting === 1);
+  await until(() => entry().throttler.waiting === 1);
   autoscaler.tell("r", [{ port: fresh.port, pod: "fresh" }]);
   t.match((await held).headers, { "x-pod": "fresh" });
 });
@@ -326,30 +189,8 @@ test("a domain mapping leads to its route inside the process, and the app sees t
 test("a route may lead to an ordinary Service", async (t) => {
   const pod = await fakePod(t, "backend");
   const { gateway, send } = await setUp(t, [
-    [
-      paths.services,
-      {
-        apiVersion: "v1",
-        kind: "Service",
-        metadata: { name: "plain", namespace: "ns" },
-        spec: { ports: [{ name: "http", port: 80 }] },
-      } as KubeObject,
-    ],
-    [
-      paths.endpoints,
-      {
-        apiVersion: "v1",
-        kind: "Endpoints",
-        metadata: { name: "plain", namespace: "ns" },
-        subsets: [{ addresses: [{ ip: "127.0.0.1" }], ports: [{ name: "http", port: pod.port }] }],
-      } as KubeObject,
-    ],
-    [
-      paths.ingresses,
-      ingress("plain", ["plain.example.com"], {
-        splits: [{ serviceNamespace: "ns", serviceName: "plain", servicePort: 80, percent: 100 }],
-      }),
-    ],
+    ...coreService("plain", [pod.port]),
+    [paths.ingresses, ingress("plain", ["plain.example.com"], { splits: [toService("plain")] })],
   ]);
   t.match(await send(gateway, { host: "plain.example.com" }), { status: 200, headers: { "x-pod": "backend" } });
 });

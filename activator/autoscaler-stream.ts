@@ -8,6 +8,7 @@ import {
   type ActivatorDirective,
   type ActivatorHello,
   type ActivatorReport,
+  type RevisionDemand,
   type RevisionKey,
   type RevisionPods,
 } from "../proto/gen/stats.ts";
@@ -38,6 +39,7 @@ export interface AutoscalerStreamOptions {
   /** Revisions to hear of from the start. */
   subscribed: () => Iterable<RevisionKey>;
   onPods: (pods: readonly RevisionPods[]) => void;
+  onDemands: (demands: readonly RevisionDemand[]) => void;
   /** The autoscaler takes our reports. */
   onUp: () => void;
   /** What was reported up to this version was used. */
@@ -104,7 +106,7 @@ export function openAutoscalerStream(options: AutoscalerStreamOptions): Autoscal
     connectTimeoutMs,
   );
 
-  call.on("data", ({ acknowledged, pods }: ActivatorDirective) => {
+  call.on("data", ({ acknowledged, pods, demands }: ActivatorDirective) => {
     if (!open) return;
     if (!up) {
       up = true;
@@ -118,6 +120,7 @@ export function openAutoscalerStream(options: AutoscalerStreamOptions): Autoscal
       options.onAcknowledged(used.version);
     }
     if (pods.length > 0) options.onPods(pods);
+    if (demands.length > 0) options.onDemands(demands);
   });
   call.on("drain", () => {
     blocked = false;

@@ -3,7 +3,7 @@
  * our load. Addresses are looked up again whenever a stream ends and from time to time, since autoscalers come and go.
  */
 import { createHmac } from "node:crypto";
-import type { RevisionKey, RevisionPods } from "../proto/gen/stats.ts";
+import type { RevisionDemand, RevisionKey, RevisionPods } from "../proto/gen/stats.ts";
 import type { Logger } from "../process/logger.ts";
 import { BackOff, pause } from "../kube/back-off.ts";
 import { openAutoscalerStream, type AutoscalerStream } from "./autoscaler-stream.ts";
@@ -23,6 +23,7 @@ export interface AutoscalersOptions {
   reporter: ConcurrencyReporter;
   /** `stream` names the connection. */
   onPods: (stream: string, pods: readonly RevisionPods[]) => void;
+  onDemands: (stream: string, demands: readonly RevisionDemand[]) => void;
   onStreamEnded: (stream: string) => void;
   log: Logger;
 }
@@ -119,7 +120,7 @@ export class Autoscalers {
 
   /** One connection from its opening to its end and the pause after it. */
   async #connect(address: string, key: Buffer, signal: AbortSignal): Promise<void> {
-    const { port, pod, reporter, log, onPods, onStreamEnded } = this.#options;
+    const { port, pod, reporter, log, onPods, onDemands, onStreamEnded } = this.#options;
     const connection: Connection = { stream: undefined, up: false, acknowledgedVersion: 0 };
     this.#connections.set(address, connection);
     this.#streams += 1;
@@ -133,6 +134,7 @@ export class Autoscalers {
       reporter,
       subscribed: () => [...this.#subscribed.values()].map(({ key }) => key),
       onPods: (pods) => onPods(id, pods),
+      onDemands: (demands) => onDemands(id, demands),
       onUp: () => {
         connection.up = true;
         this.#everUp = true;

@@ -1,5 +1,6 @@
 /** Environment → configuration (data-plane 2.1). */
 import { defaultSystemNamespace, port } from "../api/keys.ts";
+import { clusterDomain } from "../process/cluster-domain.ts";
 import { ConfigError, envReader, type Env } from "../process/env.ts";
 import { bindAddress, listenAddresses, type ListenAddress } from "../process/listen.ts";
 
@@ -7,6 +8,8 @@ export interface ActivatorConfig {
   pod: string;
   podIp: string;
   systemNamespace: string;
+  /** For example `cluster.local`. */
+  clusterDomain: string;
   /** Host and port of the stats stream's receivers. */
   autoscaler: { host: string; port: number };
   listen: {
@@ -14,6 +17,9 @@ export interface ActivatorConfig {
     gatewayPublic: ListenAddress[];
     /** By host name, for clients in the cluster. */
     gatewayInternal: ListenAddress[];
+    /** The same over TLS. */
+    gatewayPublicTls: ListenAddress[];
+    gatewayInternalTls: ListenAddress[];
     /** By revision header, for other ingresses. */
     activator: ListenAddress[];
   };
@@ -30,6 +36,8 @@ export interface ActivatorConfig {
   /** Most requests held for one revision, and for all together. */
   maxHeldPerRevision: number;
   maxHeld: number;
+  /** Most memory that held requests may take together. */
+  maxHeldBytes: number;
   /** For names that are looked up later. */
   env: Env;
 }
@@ -48,10 +56,13 @@ export function parseConfig(env: Env): ActivatorConfig {
     pod: read.string("POD_NAME"),
     podIp: read.string("POD_IP"),
     systemNamespace,
+    clusterDomain: clusterDomain(env),
     autoscaler: { host: address?.[1] ?? address?.[2] ?? "", port: Number(address?.[3]) },
     listen: {
       gatewayPublic: listen(read.port("GATEWAY_PORT", port.gatewayHttp)),
       gatewayInternal: listen(read.port("GATEWAY_INTERNAL_PORT", port.gatewayInternalHttp)),
+      gatewayPublicTls: listen(read.port("GATEWAY_TLS_PORT", port.gatewayHttps)),
+      gatewayInternalTls: listen(read.port("GATEWAY_INTERNAL_TLS_PORT", port.gatewayInternalHttps)),
       activator: [
         ...listen(read.port("ACTIVATOR_PORT", port.queueHttp1)),
         ...listen(read.port("ACTIVATOR_H2C_PORT", port.queueHttp2)),
@@ -65,6 +76,8 @@ export function parseConfig(env: Env): ActivatorConfig {
     maxIdleConnectionsPerHost: read.integer("MAX_IDLE_PROXY_CONNS_PER_HOST", { min: 1, fallback: 100 }),
     maxHeldPerRevision: read.integer("MAX_HELD_REQUESTS_PER_REVISION", { min: 1, fallback: 10_000 }),
     maxHeld: read.integer("MAX_HELD_REQUESTS", { min: 1, fallback: 20_000 }),
+    // Of the 600 MiB that the Deployment may have.
+    maxHeldBytes: read.integer("MAX_HELD_BYTES", { min: 1, fallback: 256 * 1024 * 1024 }),
     env,
   };
   if (read.problems.length > 0) throw new ConfigError(read.problems);

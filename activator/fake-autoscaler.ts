@@ -29,7 +29,7 @@ export class FakeAutoscaler {
           if (body?.$case === "load") {
             for (const { revision, load } of body.value.revisions)
               this.loads.push({ revision: revision!.name, load: load! });
-            call.write({ acknowledged: body.value.sequence, pods: [] });
+            call.write({ acknowledged: body.value.sequence, pods: [], demands: [] });
           }
           this.#changed.resolve();
           this.#changed = Promise.withResolvers();
@@ -56,6 +56,7 @@ export class FakeAutoscaler {
     }));
     this.#stream!.write({
       acknowledged: 0,
+      demands: [],
       pods: [{ revision: { namespace: "ns", name: revision }, complete, pods: full }],
     });
   }

@@ -6,7 +6,8 @@ import { plainText } from "../proxy/plain-text.ts";
 import type { Activate } from "./activation-handler.ts";
 import { gatewayHandler, type GatewayOptions } from "./gateway/gateway-handler.ts";
 import type { Door } from "./gateway/route-table.ts";
-import { hostName } from "./gateway/route-table.ts";
+import { hostName } from "../api/ingress-claims.ts";
+import { answerOurError } from "./our-error.ts";
 
 type Layer = (next: Handler) => Handler;
 
@@ -24,11 +25,13 @@ export interface ActivatorDoorOptions extends DoorOptions {
   /** Revisions are known: what is not found does not exist. */
   isSynced: () => boolean;
   activate: Activate;
+  /** For example `cluster.local`. */
+  clusterDomain: string;
 }
 
 /** By revision header, for other ingresses. */
 export function activatorDoor(options: ActivatorDoorOptions): Handler {
-  const { drainer, upgrades, readiness, isSynced, activate } = options;
+  const { drainer, upgrades, readiness, isSynced, activate, clusterDomain } = options;
   const layers: Layer[] = [
     // The kubelet probes this port, at any path.
     kubeletProbes(readiness),
@@ -41,7 +44,7 @@ export function activatorDoor(options: ActivatorDoorOptions): Handler {
     // A revision that is not known yet must not be called missing.
     whenSynced(isSynced),
   ];
-  return layers.reduceRight<Handler>((next, layer) => layer(next), byRevision(activate));
+  return layers.reduceRight<Handler>((next, layer) => layer(next), byRevision(activate, clusterDomain));
 }
 
 /** By host name. */
@@ -91,20 +94,20 @@ function drained(drainer: Drainer, upgrades: Set<Exchange>): Layer {
 }
 
 function whenSynced(isSynced: () => boolean): Layer {
-  return (next) => (exchange) =>
-    isSynced() ? next(exchange) : exchange.answer(503, "the activator does not know its revisions yet\n", plainText);
+  return (next) => (exchange) => (isSynced() ? next(exchange) : answerOurError(exchange, "revisions-unknown"));
 }
 
-/** The revision from the two headers, else from a host like `<name>.<namespace>.svc.<cluster domain>`. */
-function byRevision(activate: Activate): Handler {
+/** The revision from the two headers, else from a host of exactly the shape `<name>.<namespace>.svc.<cluster domain>`. */
+function byRevision(activate: Activate, clusterDomain: string): Handler {
+  const suffix = `.svc.${clusterDomain}`;
   return (exchange) => {
     const { headers, host } = exchange.head;
     let name = headers.get("Knative-Serving-Revision") ?? "";
     let namespace = headers.get("Knative-Serving-Namespace") ?? "";
     if (name === "" || namespace === "") {
-      const labels = hostName(host).split(".");
-      if (labels.length < 3 || labels[2] !== "svc")
-        return exchange.answer(404, "Error getting active endpoint: the request names no revision\n", plainText);
+      const service = hostName(host);
+      const labels = service.endsWith(suffix) ? service.slice(0, -suffix.length).split(".") : [];
+      if (labels.length !== 2) return answerOurError(exchange, "no-revision");
       [name = "", namespace = ""] = labels;
     }
     return activate(exchange, { namespace, name }, "client");

@@ -1,5 +1,5 @@
 import { test } from "tap";
-import { betterOfTwo, firstAvailable, ownSlice, roundRobin } from "./pod-picker.ts";
+import { betterOfTwo, firstAvailable, ownPlaces, ownSlice, roundRobin } from "./pod-picker.ts";
 
 const pods = (...inFlight: number[]) => inFlight.map((count, at) => ({ name: "abcdef"[at], inFlight: count }));
 /** Returns these numbers in turn. */
@@ -56,6 +56,62 @@ test("slices of all activators cover each pod exactly once", (t) => {
       if (new Set(given).size !== podCount || given.length !== podCount)
         t.fail(`${podCount} pods, ${count} activators`);
     }
+  }
+  t.end();
+});
+
+const demand = (inFlight: Record<string, number>) =>
+  Object.entries(inFlight).map(([pod, count]) => ({ pod, inFlight: count }));
+const shared: { name: string; pods: string[]; limit: number; inFlight: Record<string, number>; want: object }[] = [
+  { name: "alone", pods: ["p", "q"], limit: 1, inFlight: { a: 1 }, want: { a: { p: 1, q: 1 } } },
+  { name: "equal demand", pods: ["p", "q"], limit: 1, inFlight: { a: 9, b: 9 }, want: { a: { p: 1 }, b: { q: 1 } } },
+  {
+    name: "the more requests, the more places",
+    pods: ["p", "q", "r", "s"],
+    limit: 1,
+    inFlight: { a: 90, b: 10 },
+    want: { a: { p: 1, q: 1, r: 1 }, b: { s: 1 } },
+  },
+  {
+    name: "places of one pod are split",
+    pods: ["p", "q"],
+    limit: 10,
+    inFlight: { a: 1, b: 1, c: 2 },
+    want: { a: { p: 5 }, b: { p: 5 }, c: { q: 10 } },
+  },
+  { name: "who has no requests has no place", pods: ["p"], limit: 5, inFlight: { a: 1 }, want: { a: { p: 5 }, x: {} } },
+  {
+    name: "more activators than places share them",
+    pods: ["p", "q"],
+    limit: 1,
+    inFlight: { a: 1, b: 1, c: 1 },
+    want: { a: { p: 1 }, b: { q: 1 }, c: { p: 1 } },
+  },
+  { name: "no pods", pods: [], limit: 1, inFlight: { a: 1 }, want: { a: {} } },
+];
+for (const { name, pods, limit, inFlight, want } of shared)
+  test(`places: ${name}`, (t) => {
+    for (const [own, places] of Object.entries(want))
+      t.strictSame(Object.fromEntries(ownPlaces(pods, limit, demand(inFlight), own)), places, own);
+    t.end();
+  });
+
+test("the places of all activators are all places, none twice, at any demand", (t) => {
+  let seed = 1;
+  const random = (below: number): number => (seed = (seed * 48_271) % 2_147_483_647) % below;
+  for (let round = 0; round < 500; round += 1) {
+    const limit = 1 + random(5);
+    const all = Array.from({ length: 1 + random(9) }, (_, at) => `p${at}`);
+    const count = 1 + random(all.length * limit);
+    const demands = Array.from({ length: count }, (_, at) => ({ pod: `a${at}`, inFlight: random(100) }));
+    const given = new Map<string, number>();
+    for (const { pod } of demands) {
+      const places = ownPlaces(all, limit, demands, pod);
+      if (places.size === 0) t.fail("somebody got nothing");
+      for (const [address, places_] of places) given.set(address, (given.get(address) ?? 0) + places_);
+    }
+    if (all.some((address) => given.get(address) !== limit))
+      t.fail(`${all.length} pods of ${limit}, ${count} activators`);
   }
   t.end();
 });

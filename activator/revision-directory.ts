@@ -10,10 +10,10 @@ import { protocolOf, servingContainer } from "../api/revision-shape.ts";
 import type { Revision } from "../api/serving.ts";
 import type { Informer } from "../kube/informer.ts";
 import type { Logger } from "../process/logger.ts";
-import type { PodAddress, RevisionPods } from "../proto/gen/stats.ts";
+import type { PodAddress, RevisionDemand, RevisionPods } from "../proto/gen/stats.ts";
 import type { TimeLimits } from "../proxy/timeouts.ts";
 import type { ConcurrencyReporter, RevisionStats } from "./concurrency-reporter.ts";
-import { ownSlice } from "./pod-picker.ts";
+import { ownPlaces, ownSlice, type Demand } from "./pod-picker.ts";
 import { RevisionBackends } from "./revision-backends.ts";
 import { QueueBudget, Throttler } from "./throttler.ts";
 
@@ -28,6 +28,8 @@ export interface RevisionEntry {
   readonly stats: RevisionStats;
   /** The ServerlessService is in Proxy mode: what passes here is counted here. */
   proxyMode: boolean;
+  /** Who has requests of it, as the autoscaler on that stream sees it. */
+  demands: { stream: string; activators: readonly Demand[]; overdue: NodeJS.Timeout | undefined } | undefined;
   readonly uid: string;
 }
 
@@ -52,15 +54,22 @@ export interface RevisionDirectoryOptions {
   reporter: ConcurrencyReporter;
   /** This activator's address, as Endpoints list it. */
   ownIp: string;
+  /** Its name, as the autoscaler lists it. */
+  ownPod: string;
   maxHeldPerRevision: number;
   maxHeld: number;
+  maxHeldBytes: number;
   /** Some addresses wait for a probe. */
   onProbeWanted: (entry: RevisionEntry) => void;
+  /** The revision is deleted. */
+  onForgotten: (entry: RevisionEntry) => void;
   log: Logger;
 }
 
 /** Knative's, when a revision does not say (config-defaults). */
 const defaultTimeoutSeconds = 300;
+/** An autoscaler that has not answered a report by then is not waited for. */
+const overdueMs = 500;
 
 export class RevisionDirectory {
   readonly #options: RevisionDirectoryOptions;
@@ -69,7 +78,7 @@ export class RevisionDirectory {
 
   constructor(options: RevisionDirectoryOptions) {
     this.#options = options;
-    this.#budget = new QueueBudget(options.maxHeld);
+    this.#budget = new QueueBudget({ requests: options.maxHeld, bytes: options.maxHeldBytes });
     const { revisions, serverlessServices, endpoints } = options.sources;
     revisions.onChange((change) => {
       const key = keyOf(change.object);
@@ -97,6 +106,11 @@ export class RevisionDirectory {
     return this.#budget.used;
   }
 
+  /** What they take of the memory that is set aside for them. */
+  get heldBytes(): number {
+    return this.#budget.bytes;
+  }
+
   /** An autoscaler told of pods. */
   hear(stream: string, told: readonly RevisionPods[]): void {
     for (const { revision, complete, pods } of told) {
@@ -113,11 +127,38 @@ export class RevisionDirectory {
     }
   }
 
+  /** An autoscaler told who has requests. */
+  share(stream: string, told: readonly RevisionDemand[]): void {
+    for (const { revision, activators } of told) {
+      const entry = revision && this.get(revision.namespace, revision.name);
+      if (entry === undefined || entry.throttler.limit === 0) continue;
+      clearTimeout(entry.demands?.overdue);
+      entry.demands = { stream, activators, overdue: undefined };
+      this.#settle(entry);
+    }
+  }
+
   forgetStream(stream: string): void {
     for (const entry of this.#entries.values()) {
+      if (entry.demands?.stream === stream) entry.demands = undefined;
       entry.backends.forgetStream(stream);
       this.#settle(entry);
     }
+  }
+
+  /**
+   * A request waits. If that is because others were said to have all places, the report of it brings a new word within
+   * a round trip; without one the old word is forgotten.
+   */
+  waits(entry: RevisionEntry): void {
+    const { demands } = entry;
+    if (demands === undefined || demands.overdue !== undefined) return;
+    if (demands.activators.some(({ pod }) => pod === this.#options.ownPod)) return;
+    demands.overdue = setTimeout(() => {
+      if (entry.demands !== demands) return;
+      entry.demands = undefined;
+      this.#settle(entry);
+    }, overdueMs).unref();
   }
 
   /** A pod could not be dialled. */
@@ -157,13 +198,16 @@ export class RevisionDirectory {
       backends: new RevisionBackends({ needsKubernetesReadiness: needsKubernetesReadiness(revision) }),
       stats: this.#options.reporter.of(namespace, name),
       proxyMode: true,
+      demands: undefined,
     });
     this.#lookAgain(key);
   }
 
   #remove(key: string, { metadata }: Revision): void {
     // Requests that still run or wait keep the entry they have; it ends with them.
+    const entry = this.#entries.get(key);
     this.#entries.delete(key);
+    if (entry !== undefined) this.#options.onForgotten(entry);
     this.#options.reporter.forget(metadata.namespace ?? "", metadata.name ?? "");
   }
 
@@ -181,14 +225,24 @@ export class RevisionDirectory {
     this.#settle(entry);
   }
 
+  /**
+   * Without the autoscaler's word on who has requests: the activators that the public Endpoints list split the pods.
+   * In Serve mode they list pods, so nobody's own address is among them and all take all.
+   */
+  #withoutWord({ namespace, name }: RevisionEntry, pods: readonly string[]): readonly string[] {
+    const { subsets = [] } = this.#options.sources.endpoints.get(`${namespace}/${name}`) ?? {};
+    const listed = subsets.flatMap(({ addresses = [] }) => addresses.map(({ ip }) => ip)).sort();
+    return ownSlice(pods, listed, this.#options.ownIp);
+  }
+
   #settle(entry: RevisionEntry): void {
     const pods = entry.backends.usable();
-    // In Serve mode the public Endpoints list pods, so nobody's own address is among them and all take all.
-    const others = this.#options.sources.endpoints.get(`${entry.namespace}/${entry.name}`)?.subsets ?? [];
-    const activators = others.flatMap(({ addresses = [] }) => addresses.map(({ ip }) => ip)).sort();
-    const { throttler } = entry;
-    const slice = throttler.limit === 0 ? pods : ownSlice(pods, activators, this.#options.ownIp);
-    throttler.setPods(slice);
+    const { throttler, demands } = entry;
+    if (throttler.limit === 0) throttler.setPods(pods);
+    else if (demands !== undefined && demands.activators.length > 0 && entry.proxyMode) {
+      const places = ownPlaces(pods, throttler.limit, demands.activators, this.#options.ownPod);
+      throttler.setPods([...places.keys()], places);
+    } else throttler.setPods(this.#withoutWord(entry, pods));
     if (throttler.waiting > 0 || entry.backends.hasSuspects) this.#options.onProbeWanted(entry);
   }
 }

@@ -1,6 +1,7 @@
 /** Composes the parts, serves until `stop`, drains. */
 import { once } from "node:events";
 import { endpoints, secrets, type Endpoints, type Secret } from "../api/core.ts";
+import { isOurs } from "../api/ingress-claims.ts";
 import { label, statsTokenSecret } from "../api/keys.ts";
 import { kIngresses, serverlessServices, type KIngress, type ServerlessService } from "../api/networking.ts";
 import { revisions, type Revision } from "../api/serving.ts";
@@ -11,26 +12,38 @@ import type { Logger } from "../process/logger.ts";
 import { startAdminServer } from "../process/metrics-server.ts";
 import { resolveHost } from "../process/resolve.ts";
 import { Drainer } from "../proxy/drain.ts";
-import type { Exchange } from "../proxy/exchange.ts";
+import type { Exchange, ProxyServer, ProxyServerOptions } from "../proxy/exchange.ts";
 import { createProxyServer } from "../proxy/server.ts";
-import { activationHandler } from "./activation-handler.ts";
+import { activationHandler, heldBodyBytes } from "./activation-handler.ts";
 import { activatorMetrics } from "./activator-metrics.ts";
 import { Autoscalers } from "./autoscalers.ts";
 import { ConcurrencyReporter } from "./concurrency-reporter.ts";
 import type { ActivatorConfig } from "./config.ts";
-import { routeTable, type RouteTable } from "./gateway/route-table.ts";
+import { Certificates } from "./gateway/certificates.ts";
+import { IngressVersions } from "./gateway/ingress-versions.ts";
+import { compiledIngress, routeTable, type Door, type RouteTable } from "./gateway/route-table.ts";
 import { ServiceBackends } from "./gateway/service-backends.ts";
 import { activatorDoor, gatewayDoor, type Readiness } from "./handlers.ts";
 import { createPodProber } from "./pod-prober.ts";
+import { RequestMetrics } from "./request-metrics.ts";
 import { endpointsIndexes, RevisionDirectory } from "./revision-directory.ts";
 
 /** An activator that starts while no autoscaler answers serves running pods all the same, after this. */
 const autoscalerGraceMs = 15_000;
 const upgradeGraceMs = 10_000;
+/** Certificates that do not come for so long are missing for the first handshakes. */
+const certificatesMs = 2000;
 
 export interface RunningActivator {
   /** Bound ports, in the order of the configuration. */
-  ports: { gatewayPublic: number[]; gatewayInternal: number[]; activator: number[]; metrics: number };
+  ports: {
+    gatewayPublic: number[];
+    gatewayInternal: number[];
+    gatewayPublicTls: number[];
+    gatewayInternalTls: number[];
+    activator: number[];
+    metrics: number;
+  };
   directory: RevisionDirectory;
   /** Resolves when everything has drained and closed. */
   finished: Promise<void>;
@@ -44,6 +57,7 @@ export async function start(
   stop: AbortSignal,
 ): Promise<RunningActivator> {
   const over = new AbortController();
+  const requestMetrics = new RequestMetrics();
   const sources = {
     revisions: createInformer<Revision>({ client, resource: revisions, log }),
     serverlessServices: createInformer<ServerlessService>({ client, resource: serverlessServices, log }),
@@ -75,9 +89,12 @@ export async function start(
     sources,
     reporter,
     ownIp: config.podIp,
+    ownPod: config.pod,
     maxHeldPerRevision: config.maxHeldPerRevision,
     maxHeld: config.maxHeld,
+    maxHeldBytes: config.maxHeldBytes,
     onProbeWanted: (entry) => prober.want(entry),
+    onForgotten: (entry) => requestMetrics.forget(entry),
     log,
   });
   const tokenKey = (): Buffer | undefined => {
@@ -91,26 +108,47 @@ export async function start(
     key: tokenKey,
     reporter,
     onPods: (stream, pods) => directory.hear(stream, pods),
+    onDemands: (stream, demands) => directory.share(stream, demands),
     onStreamEnded: (stream) => directory.forgetStream(stream),
     log,
   });
   tokenKeys.onChange(() => autoscalers.keyChanged());
 
   // What is routed.
+  let table: RouteTable | undefined;
+  let rebuilding: NodeJS.Immediate | undefined;
+  // A list of thousands is one table, not thousands.
+  const lookAgain = (): void => void (rebuilding ??= setImmediate(rebuild));
+  const ownNames = gatewayNames(config.systemNamespace, config.clusterDomain);
   const serviceBackends = new ServiceBackends({
     client,
     resolve: (name) => resolveHost(name, config.env),
+    ownDoor: (name) => ownNames.get(name.toLowerCase()),
+    onChange: () => {
+      if (versions.isWaiting(ingresses.list())) lookAgain();
+    },
     log,
   });
-  let table: RouteTable | undefined;
-  let rebuilding: NodeJS.Immediate | undefined;
+  const certificates = new Certificates({ client, log });
+  const versions = new IngressVersions((target) =>
+    target.is === "revision"
+      ? directory.get(target.namespace, target.name) !== undefined
+      : serviceBackends.hasBackend(target),
+  );
   const rebuild = (): void => {
     rebuilding = undefined;
-    table = routeTable(ingresses.list());
-    serviceBackends.want(table.services());
+    const present = ingresses.list();
+    // Also those of versions that wait for them.
+    const backends = present.filter(isOurs).flatMap((ingress) => compiledIngress(ingress).targets);
+    serviceBackends.want([...(table?.services() ?? []), ...backends.filter(({ is }) => is === "service")]);
+    table = routeTable(versions.choose(present));
+    certificates.want(table.certificates);
+    if (!versions.isWaiting(present)) serviceBackends.want(table.services());
   };
-  // A list of thousands is one table, not thousands.
-  ingresses.onChange(() => (rebuilding ??= setImmediate(rebuild)));
+  ingresses.onChange(lookAgain);
+  sources.revisions.onChange(({ is }) => {
+    if (is === "added" && versions.isWaiting(ingresses.list())) lookAgain();
+  });
 
   // Who is served.
   const drainer = new Drainer({ quietMs: config.drainMs, acknowledgedQuietMs: config.drainMs });
@@ -118,9 +156,13 @@ export async function start(
   const activate = activationHandler({
     find: (namespace, name) => directory.get(namespace, name),
     reporter,
-    onHeld: (entry) => prober.want(entry),
+    onHeld: (entry) => {
+      directory.waits(entry);
+      prober.want(entry);
+    },
     onUse: (entry, nowMs) => autoscalers.use(entry.namespace, entry.name, nowMs),
     onUndialled: (entry, address) => directory.suspect(entry, address),
+    observe: (exchange, entry) => requestMetrics.observe(exchange, entry),
     log,
   });
   let syncedMs: number | undefined;
@@ -136,14 +178,37 @@ export async function start(
     ...door,
     activate,
     table: () => (syncedMs === undefined ? undefined : table),
-    forwardToService: serviceBackends.forward.bind(serviceBackends),
+    destination: serviceBackends.destination.bind(serviceBackends),
   };
-  const create = (handler: Parameters<typeof createProxyServer>[0]["handler"]): ReturnType<typeof createProxyServer> =>
-    createProxyServer({ handler, log, maxIdleUpstreams: config.maxIdleConnectionsPerHost });
+  const create = (
+    handler: Parameters<typeof createProxyServer>[0]["handler"],
+    tls?: ProxyServerOptions["tls"],
+  ): ProxyServer =>
+    createProxyServer({
+      handler,
+      log,
+      maxIdleUpstreams: config.maxIdleConnectionsPerHost,
+      http2WindowBytes: heldBodyBytes,
+      ...(tls === undefined ? {} : { tls }),
+    });
+  const tls = {
+    minVersion: "TLSv1.2",
+    select: (servername: string | undefined) => certificates.select(servername),
+  } as const;
   const servers = {
     gatewayPublic: create(gatewayDoor(gateway, "public")),
     gatewayInternal: create(gatewayDoor(gateway, "internal")),
-    activator: create(activatorDoor({ ...door, readiness, isSynced: () => syncedMs !== undefined, activate })),
+    gatewayPublicTls: create(gatewayDoor(gateway, "public"), tls),
+    gatewayInternalTls: create(gatewayDoor(gateway, "internal"), tls),
+    activator: create(
+      activatorDoor({
+        ...door,
+        readiness,
+        isSynced: () => syncedMs !== undefined,
+        activate,
+        clusterDomain: config.clusterDomain,
+      }),
+    ),
   };
 
   // The watches start first: they are under way while the ports are bound.
@@ -154,6 +219,7 @@ export async function start(
     // The token's secret may come later; nothing but reports waits for it.
     await Promise.all([...Object.values(sources), ingresses].map((informer) => informer.synced(over.signal)));
     rebuild();
+    await certificates.settled(AbortSignal.timeout(certificatesMs));
     syncedMs = performance.now();
     log.info({ hosts: table?.size }, "routes and revisions are known");
   })();
@@ -164,7 +230,7 @@ export async function start(
     port: config.metricsPort,
     env: config.env,
     log,
-    register: activatorMetrics(directory, autoscalers),
+    register: activatorMetrics(directory, autoscalers, requestMetrics),
     debug: {
       revisions: ([namespace, name]) =>
         namespace === undefined || name === undefined ? summary(directory) : describe(directory, namespace, name),
@@ -173,13 +239,11 @@ export async function start(
   });
   // An address of the host may be shared with the pod that this one replaces: whoever binds it gets requests.
   await Promise.race([synced, stop.aborted ? undefined : once(stop, "abort")]);
-  const [gatewayPublic, gatewayInternal] = stop.aborted
-    ? [[], []]
-    : await Promise.all([
-        servers.gatewayPublic.listen(config.listen.gatewayPublic),
-        servers.gatewayInternal.listen(config.listen.gatewayInternal),
-      ]);
-  log.info({ gatewayPublic, gatewayInternal, activator }, "serving");
+  const doors = ["gatewayPublic", "gatewayInternal", "gatewayPublicTls", "gatewayInternalTls"] as const;
+  const [gatewayPublic = [], gatewayInternal = [], gatewayPublicTls = [], gatewayInternalTls = []] = stop.aborted
+    ? []
+    : await Promise.all(doors.map((name) => servers[name].listen(config.listen[name])));
+  log.info({ gatewayPublic, gatewayInternal, gatewayPublicTls, gatewayInternalTls, activator }, "serving");
 
   const finish = async (): Promise<void> => {
     if (!stop.aborted) await once(stop, "abort");
@@ -197,18 +261,30 @@ export async function start(
     // Only now: until the last request has ended it is reported, and pods are heard of.
     over.abort();
     serviceBackends.close();
-    await Promise.all([...background, prober.close(), admin.close()]);
+    await Promise.all([...background, certificates.close(), prober.close(), admin.close()]);
     log.info("drained");
   };
   return {
-    ports: { gatewayPublic, gatewayInternal, activator, metrics: admin.port },
+    ports: { gatewayPublic, gatewayInternal, gatewayPublicTls, gatewayInternalTls, activator, metrics: admin.port },
     directory,
     finished: finish(),
   };
 }
 
+/** The names of our own Services, which an ExternalName Service may lead back to. */
+function gatewayNames(namespace: string, clusterDomain: string): Map<string, Door> {
+  const names = new Map<string, Door>();
+  for (const [service, door] of [
+    ["gateway", "public"],
+    ["gateway-internal", "internal"],
+  ] as const)
+    for (const suffix of ["", ".svc", `.svc.${clusterDomain}`]) names.set(`${service}.${namespace}${suffix}`, door);
+  return names;
+}
+
 const summary = (directory: RevisionDirectory): unknown => ({
   held: directory.held,
+  heldBytes: directory.heldBytes,
   revisions: [...directory.all()]
     .filter(({ throttler }) => throttler.active > 0 || throttler.waiting > 0)
     .map(({ namespace, name, throttler }) => ({

@@ -1,17 +1,17 @@
 import { test } from "tap";
 import { QueueBudget, Throttler, type PodSlot } from "./throttler.ts";
 
-const create = (containerConcurrency: number, limits: { maxWaiting?: number; total?: number } = {}) => {
-  const budget = new QueueBudget(limits.total ?? 100);
+const create = (containerConcurrency: number, limits: { maxWaiting?: number; total?: number; bytes?: number } = {}) => {
+  const budget = new QueueBudget({ requests: limits.total ?? 100, bytes: limits.bytes ?? 1000 });
   const throttler = new Throttler({ containerConcurrency, maxWaiting: limits.maxWaiting ?? 100, budget });
   const admitted: string[] = [];
   const slots = new Map<string, PodSlot>();
-  const wait = (name: string): { queued: boolean; leave: () => boolean } => {
+  const wait = (name: string): { refused: string | undefined; leave: () => boolean } => {
     const waiter = (slot: PodSlot): void => {
       admitted.push(`${name}@${slot.address}`);
       slots.set(name, slot);
     };
-    return { queued: throttler.enqueue(waiter), leave: () => throttler.leave(waiter) };
+    return { refused: throttler.enqueue(waiter, 10), leave: () => throttler.leave(waiter) };
   };
   return { throttler, budget, admitted, slots, wait };
 };
@@ -49,15 +49,20 @@ test("whoever gives up leaves the line at once", (t) => {
   t.end();
 });
 
-test("the line is bounded per revision and over all", (t) => {
+test("the line is bounded per revision, over all, and in bytes", (t) => {
   const one = create(1, { maxWaiting: 2 });
   t.strictSame(
-    ["a", "b", "c"].map((name) => one.wait(name).queued),
-    [true, true, false],
+    ["a", "b", "c"].map((name) => one.wait(name).refused),
+    [undefined, undefined, "queue-full"],
   );
   const all = create(1, { total: 1 });
-  t.equal(all.wait("a").queued, true);
-  t.equal(all.wait("b").queued, false);
+  t.equal(all.wait("a").refused, undefined);
+  t.equal(all.wait("b").refused, "queue-full");
+  const small = create(1, { bytes: 15 });
+  const first = small.wait("a");
+  t.equal(small.wait("b").refused, "memory-full");
+  first.leave();
+  t.equal(small.wait("c").refused, undefined, "what one gives back another may have");
   t.end();
 });
 

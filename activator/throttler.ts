@@ -11,6 +11,8 @@ export interface PodSlot {
   readonly host: string;
   readonly port: number;
   inFlight: number;
+  /** This activator's places on the pod, when others have some too. */
+  limit: number | undefined;
   /** Gets new requests. */
   current: boolean;
 }
@@ -18,12 +20,16 @@ export interface PodSlot {
 /** Called with the place already taken. */
 export type Waiter = (slot: PodSlot) => void;
 
-/** Held requests of all revisions together: each holds a connection and its head in memory. */
-export class QueueBudget {
-  readonly #max: number;
-  #used = 0;
+/** Why a request cannot be held. */
+export type Refusal = "queue-full" | "memory-full";
 
-  constructor(max: number) {
+/** Held requests of all revisions together: each holds a connection, its head and the start of its body in memory. */
+export class QueueBudget {
+  readonly #max: { requests: number; bytes: number };
+  #used = 0;
+  #bytes = 0;
+
+  constructor(max: { requests: number; bytes: number }) {
     this.#max = max;
   }
 
@@ -31,14 +37,21 @@ export class QueueBudget {
     return this.#used;
   }
 
-  take(): boolean {
-    if (this.#used >= this.#max) return false;
-    this.#used += 1;
-    return true;
+  get bytes(): number {
+    return this.#bytes;
   }
 
-  giveBack(count = 1): void {
-    this.#used -= count;
+  take(bytes: number): Refusal | undefined {
+    if (this.#used >= this.#max.requests) return "queue-full";
+    if (this.#bytes + bytes > this.#max.bytes) return "memory-full";
+    this.#used += 1;
+    this.#bytes += bytes;
+    return undefined;
+  }
+
+  giveBack(bytes: number): void {
+    this.#used -= 1;
+    this.#bytes -= bytes;
   }
 }
 
@@ -56,8 +69,8 @@ export class Throttler {
   readonly #maxWaiting: number;
   readonly #budget: QueueBudget;
   readonly #random: () => number;
-  /** Keeps the order; one who gives up leaves in O(1). */
-  readonly #waiting = new Set<Waiter>();
+  /** With the bytes that each takes. Keeps the order; one who gives up leaves in O(1). */
+  readonly #waiting = new Map<Waiter, number>();
   /** Those that get new requests, in address order. */
   #pods: PodSlot[] = [];
   /** Also those that only finish their requests: an address that comes back keeps its count. */
@@ -100,17 +113,19 @@ export class Throttler {
     return slot === undefined ? undefined : this.#take(slot);
   }
 
-  /** Gets in line. False when the line is full. Each caller needs a function of its own: it is the handle. */
-  enqueue(waiter: Waiter): boolean {
-    if (this.#waiting.size >= this.#maxWaiting || !this.#budget.take()) return false;
-    this.#waiting.add(waiter);
-    return true;
+  /** Gets in line, or is refused. Each caller needs a function of its own: it is the handle. */
+  enqueue(waiter: Waiter, bytes: number): Refusal | undefined {
+    const refusal = this.#waiting.size >= this.#maxWaiting ? "queue-full" : this.#budget.take(bytes);
+    if (refusal === undefined) this.#waiting.set(waiter, bytes);
+    return refusal;
   }
 
   /** Gives up waiting; false when it was admitted already (the place is then the caller's to release). */
   leave(waiter: Waiter): boolean {
-    if (!this.#waiting.delete(waiter)) return false;
-    this.#budget.giveBack();
+    const bytes = this.#waiting.get(waiter);
+    if (bytes === undefined) return false;
+    this.#waiting.delete(waiter);
+    this.#budget.giveBack(bytes);
     return true;
   }
 
@@ -126,12 +141,17 @@ export class Throttler {
     if (this.#waiting.size > 0 && this.#hasRoom(slot)) this.#admit(this.#take(slot));
   }
 
-  /** The pods that may get requests from now on; sorted addresses. Admits those who wait. */
-  setPods(addresses: readonly string[]): void {
+  /**
+   * The pods that may get requests from now on; sorted addresses. Admits those who wait.
+   *
+   * @param places by address, where they are fewer than the revision's limit
+   */
+  setPods(addresses: readonly string[], places?: ReadonlyMap<string, number>): void {
     for (const slot of this.#pods) slot.current = false;
     this.#pods = addresses.map((address) => {
       const slot = this.#slots.get(address) ?? createSlot(address);
       slot.current = true;
+      slot.limit = places?.get(address);
       this.#slots.set(address, slot);
       return slot;
     });
@@ -145,7 +165,7 @@ export class Throttler {
   }
 
   #hasRoom(slot: PodSlot): boolean {
-    return this.#limit === 0 || slot.inFlight < this.#limit;
+    return this.#limit === 0 || slot.inFlight < (slot.limit ?? this.#limit);
   }
 
   #pick(): PodSlot | undefined {
@@ -164,9 +184,9 @@ export class Throttler {
 
   // The place was taken before anything of the waiter runs, so no newcomer can overtake it.
   #admit(slot: PodSlot): void {
-    const waiter = this.#waiting.values().next().value!;
+    const [waiter, bytes] = this.#waiting.entries().next().value!;
     this.#waiting.delete(waiter);
-    this.#budget.giveBack();
+    this.#budget.giveBack(bytes);
     waiter(slot);
   }
 }
@@ -178,6 +198,7 @@ function createSlot(address: string): PodSlot {
     host: address.slice(0, colon).replace(/^\[|\]$/g, ""),
     port: Number(address.slice(colon + 1)),
     inFlight: 0,
+    limit: undefined,
     current: false,
   };
 }

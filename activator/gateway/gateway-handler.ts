@@ -3,9 +3,10 @@ import { randomUUID } from "node:crypto";
 import type { Exchange, Handler } from "../../proxy/exchange.ts";
 import type { HeaderList } from "../../proxy/headers.ts";
 import { answerHashProbe, hashHeader, probeHeader } from "../../proxy/network-probe.ts";
-import { plainText } from "../../proxy/plain-text.ts";
 import type { Activate } from "../activation-handler.ts";
-import { pickSplit, type Door, type Route, type RouteTable, type Target } from "./route-table.ts";
+import { answerOurError } from "../our-error.ts";
+import { pickSplit, type Door, type Route, type RouteTable, type ServiceTarget } from "./route-table.ts";
+import { forwardToService, type Destination } from "./service-backends.ts";
 
 /** Fields that only Knative's own parts set; a client's are not believed (data-plane 1.8). */
 const internalFields = [
@@ -16,46 +17,71 @@ const internalFields = [
   "K-Kubelet-Probe",
   "K-Passthrough-Lb",
 ];
-
 /** A route may lead to another host of ours (a DomainMapping to its Route); more in a row would be a loop. */
-const maxRewrites = 3;
+const maxHops = 3;
+/** The value of K-Network-Hash that asks the gateway for its own. */
+const askForHash = "override";
 
 export interface GatewayOptions {
   /** The present routes; undefined until all are known. */
   table: () => RouteTable | undefined;
   activate: Activate;
-  forwardToService: (exchange: Exchange, target: Extract<Target, { is: "service" }>) => Promise<void>;
+  destination: (target: ServiceTarget) => Promise<Destination>;
   random?: () => number;
 }
 
 export function gatewayHandler(options: GatewayOptions, door: Door): Handler {
-  const { activate, forwardToService, random = Math.random } = options;
+  const { activate, destination, random = Math.random } = options;
 
-  const route = (exchange: Exchange, table: RouteTable, through: Door, rewrites: number): void | Promise<void> => {
+  const route = (exchange: Exchange, table: RouteTable, through: Door, hops: number): void | Promise<void> => {
     const { head } = exchange;
-    // A probe's path is its own and says nothing about the routes.
-    const probed = head.headers.get(probeHeader) === "probe" ? table.anyOf(through, head.host) : undefined;
-    if (probed !== undefined && answerProbe(exchange, probed)) return undefined;
     const found = table.find(through, head.host, head.target, head.headers);
-    if (found === undefined) return exchange.answer(404, "no route for this host and path\n", plainText);
+    if (asksForHash(head.headers)) {
+      // The path that probers ask for by custom may be none of the host's; any of its routes knows the hash.
+      const probed = found ?? (isProbe(head.headers) ? table.anyOf(through, head.host) : undefined);
+      if (probed !== undefined) {
+        head.headers.set(hashHeader, probed.hash);
+        // Proves which version of the routes is served; nothing behind has to be awake for it (data-plane 3.3).
+        if (answerHashProbe(exchange, false)) return undefined;
+      }
+    }
+    if (found === undefined) return answerOurError(exchange, "no-route");
     if (found.redirect && through === "public" && !exchange.secure) return redirect(exchange);
     const split = pickSplit(found, random());
-    if (split === undefined) return exchange.answer(503, "the route has no backend\n", plainText);
+    if (split === undefined) return answerOurError(exchange, "no-split");
     for (const [name, value] of split.headers) head.headers.set(name, value);
-    if (found.rewriteHost !== undefined) {
-      head.host = found.rewriteHost;
-      // The backend is a name of this gateway: the way over the network would lead back here.
-      if (split.target.is === "service" && table.hasHost(found.rewriteHost) && rewrites < maxRewrites)
-        return route(exchange, table, "internal", rewrites + 1);
+    if (found.rewriteHost !== undefined) head.host = found.rewriteHost;
+    if (split.target.is === "service") return toService(exchange, table, found, split.target, hops);
+    // A probe must not wake anybody; an activator echoes what it is asked.
+    if (answerHashProbe(exchange, false)) return undefined;
+    return activate(exchange, split.target, "revision");
+  };
+
+  const toService = async (
+    exchange: Exchange,
+    table: RouteTable,
+    { rewriteHost }: Route,
+    target: ServiceTarget,
+    hops: number,
+  ): Promise<void> => {
+    let to: Destination;
+    try {
+      to = await destination(target);
+    } catch (error) {
+      return answerOurError(exchange, "no-answer", (error as Error).message);
     }
-    return split.target.is === "revision"
-      ? activate(exchange, split.target, "revision")
-      : forwardToService(exchange, split.target);
+    if (exchange.ended) return undefined;
+    if (to.is === "pods") return forwardToService(exchange, to.upstreams);
+    // The Service of a DomainMapping may come after its route, and need not exist: the name says where it leads.
+    const again = to.is === "gateway" ? to.door : rewriteHost !== undefined && table.hasHost(rewriteHost) && "internal";
+    if (again === false) return answerOurError(exchange, "no-endpoint");
+    if (hops >= maxHops) return answerOurError(exchange, "route-loop");
+    return route(exchange, table, again, hops + 1);
   };
 
   return function gateway(exchange) {
     const table = options.table();
-    if (table === undefined) return exchange.answer(503, "the gateway does not know its routes yet\n", plainText);
+    if (table === undefined) return answerOurError(exchange, "routes-unknown");
     const { headers } = exchange.head;
     for (const name of internalFields) headers.delete(name);
     addMissing(headers, exchange.secure);
@@ -63,17 +89,14 @@ export function gatewayHandler(options: GatewayOptions, door: Door): Handler {
   };
 }
 
+const asksForHash = (headers: HeaderList): boolean => headers.get(hashHeader) === askForHash;
+
+const isProbe = (headers: HeaderList): boolean => headers.get(probeHeader) === "probe";
+
 /** What an edge adds; X-Forwarded-For is the proxy engine's. */
 function addMissing(headers: HeaderList, secure: boolean): void {
   if (!headers.has("x-forwarded-proto")) headers.append("X-Forwarded-Proto", secure ? "https" : "http");
   if (!headers.has("x-request-id")) headers.append("X-Request-Id", randomUUID());
-}
-
-/** Proves which version of the routes is served; nothing behind has to be awake for it (data-plane 3.3). */
-function answerProbe(exchange: Exchange, { hash }: Route): boolean {
-  const { headers } = exchange.head;
-  if (headers.get(hashHeader) === "override") headers.set(hashHeader, hash);
-  return answerHashProbe(exchange, false);
 }
 
 function redirect(exchange: Exchange): void {

@@ -2,7 +2,8 @@ import { test } from "tap";
 import { annotation } from "../../api/keys.ts";
 import { swellIngressClass, type IngressPath, type IngressRule, type KIngress } from "../../api/networking.ts";
 import { HeaderList } from "../../proxy/headers.ts";
-import { hostName, pickSplit, routeTable, type Door } from "./route-table.ts";
+import { hostName } from "../../api/ingress-claims.ts";
+import { pickSplit, routeTable, type Door } from "./route-table.ts";
 
 const toRevision = (name: string, extra: Partial<IngressPath> = {}): IngressPath => ({
   splits: [

@@ -2,18 +2,18 @@
  * KIngress objects → where a request goes (data-plane 3.2). Built whole from all of them and never changed, so that a
  * request sees either the old routes or the new ones.
  */
+import { anyHost, claimedHosts, hostName, settleClaims } from "../../api/ingress-claims.ts";
 import { ingressHash } from "../../api/ingress-hash.ts";
-import { annotation } from "../../api/keys.ts";
 import { keyOf } from "../../api/meta.ts";
-import { swellIngressClass, type IngressPath, type IngressSplit, type KIngress } from "../../api/networking.ts";
+import type { IngressPath, IngressSplit, KIngress } from "../../api/networking.ts";
 import type { HeaderList } from "../../proxy/headers.ts";
 
 /** Which door the request came through. */
 export type Door = "public" | "internal";
 
-export type Target =
-  | { is: "revision"; namespace: string; name: string }
-  | { is: "service"; namespace: string; name: string; port: number | string };
+export type RevisionTarget = { is: "revision"; namespace: string; name: string };
+export type ServiceTarget = { is: "service"; namespace: string; name: string; port: number | string };
+export type Target = RevisionTarget | ServiceTarget;
 
 export interface RouteSplit {
   /** Of a draw from 0 to 100, this split gets what is below it and not below the one before. */
@@ -34,58 +34,57 @@ export interface Route {
   splits: readonly RouteSplit[];
 }
 
+export interface SecretName {
+  namespace: string;
+  name: string;
+}
+
 export interface RouteTable {
   /** `target` as in the request line; the first route that matches, or undefined. */
   find(door: Door, host: string, target: string, headers: HeaderList): Route | undefined;
-  /** Some route of the host, whatever its path: a probe asks for the host alone. */
+  /** Some route of the host, whatever its path. */
   anyOf(door: Door, host: string): Route | undefined;
   /** Every backend that is not a revision. */
   services(): { namespace: string; name: string }[];
+  /** The Secret with the certificate of a host; that of {@link anyHost} is for those that nobody names. */
+  readonly certificates: ReadonlyMap<string, SecretName>;
   /** Hosts that are served at the internal door. */
   hasHost(host: string): boolean;
   readonly size: number;
 }
 
-/** A host that several ingresses claim belongs to the one created first, then by name (data-plane 3.2.12). */
-export const byAge = (a: KIngress, b: KIngress): number =>
-  compare(a.metadata.creationTimestamp ?? "", b.metadata.creationTimestamp ?? "") || compare(keyOf(a), keyOf(b));
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
-export const isOurs = ({ metadata }: KIngress): boolean =>
-  metadata.annotations?.[annotation.ingressClass] === swellIngressClass;
-
-/** Matches any host. */
-const anyHost = "*";
-
-/** Routes of one ingress by host, in order of precedence. */
-interface Compiled {
+/** Routes of one ingress, by host, in order of precedence. */
+export interface CompiledIngress {
   public: ReadonlyMap<string, readonly Route[]>;
   /** Everything, public hosts included. */
   internal: ReadonlyMap<string, readonly Route[]>;
+  targets: readonly Target[];
+  certificates: ReadonlyMap<string, SecretName>;
 }
 
 /** An unchanged object is the same object: its routes are made once. */
-const compiled = new WeakMap<KIngress, Compiled>();
+const compiled = new WeakMap<KIngress, CompiledIngress>();
+
+export function compiledIngress(ingress: KIngress): CompiledIngress {
+  let routes = compiled.get(ingress);
+  if (routes === undefined) {
+    routes = compile(ingress);
+    compiled.set(ingress, routes);
+  }
+  return routes;
+}
 
 export function routeTable(ingresses: Iterable<KIngress>): RouteTable {
   const doors: Record<Door, Map<string, readonly Route[]>> = { public: new Map(), internal: new Map() };
   const services = new Map<string, { namespace: string; name: string }>();
-  const ours = [...ingresses].filter((ingress) => isOurs(ingress) && ingress.metadata.deletionTimestamp === undefined);
-  for (const ingress of ours.sort(byAge)) {
-    let routes = compiled.get(ingress);
-    if (routes === undefined) {
-      routes = compile(ingress);
-      compiled.set(ingress, routes);
-    }
-    for (const [host, hostRoutes] of routes.internal) {
-      if (doors.internal.has(host)) continue;
-      doors.internal.set(host, hostRoutes);
-      const outside = routes.public.get(host);
-      if (outside !== undefined) doors.public.set(host, outside);
-      for (const { target } of hostRoutes.flatMap(({ splits }) => splits))
-        if (target.is === "service") services.set(`${target.namespace}/${target.name}`, target);
-    }
+  const certificates = new Map<string, SecretName>();
+  for (const ingress of settleClaims(ingresses).accepted) {
+    const routes = compiledIngress(ingress);
+    for (const [host, hostRoutes] of routes.internal) doors.internal.set(host, hostRoutes);
+    for (const [host, hostRoutes] of routes.public) doors.public.set(host, hostRoutes);
+    for (const target of routes.targets)
+      if (target.is === "service") services.set(`${target.namespace}/${target.name}`, target);
+    for (const [host, secret] of routes.certificates) certificates.set(host, secret);
   }
   const routesOf = (door: Door, host: string): readonly Route[] | undefined =>
     doors[door].get(hostName(host)) ?? doors[door].get(anyHost);
@@ -93,6 +92,7 @@ export function routeTable(ingresses: Iterable<KIngress>): RouteTable {
     find: (door, host, target, headers) => routesOf(door, host)?.find((route) => matches(route, target, headers)),
     anyOf: (door, host) => routesOf(door, host)?.[0],
     services: () => [...services.values()],
+    certificates,
     hasHost: (host) => doors.internal.has(hostName(host)),
     size: doors.internal.size,
   };
@@ -102,13 +102,6 @@ export function routeTable(ingresses: Iterable<KIngress>): RouteTable {
 export function pickSplit(route: Route, random: number): RouteSplit | undefined {
   const draw = random * 100;
   return route.splits.find(({ upTo }) => draw < upTo) ?? route.splits.at(-1);
-}
-
-/** Lower case, without port and final dot. */
-export function hostName(host: string): string {
-  const end = host.startsWith("[") ? host.indexOf("]") + 1 : host.indexOf(":");
-  const name = end > 0 ? host.slice(0, end) : host;
-  return (name.endsWith(".") ? name.slice(0, -1) : name).toLowerCase();
 }
 
 function matches({ prefix, headers: wanted }: Route, target: string, headers: HeaderList): boolean {
@@ -121,21 +114,37 @@ function pathOf(target: string): string {
   return query < 0 ? target : target.slice(0, query);
 }
 
-function compile(ingress: KIngress): Compiled {
+function compile(ingress: KIngress): CompiledIngress {
   const hash = ingressHash(ingress);
   const key = keyOf(ingress);
   const doors = { public: new Map<string, Route[]>(), internal: new Map<string, Route[]>() };
+  const targets: Target[] = [];
   for (const { hosts = [], visibility, http } of ingress.spec.rules ?? []) {
     const isPublic = visibility !== "ClusterLocal";
     const redirect = isPublic && ingress.spec.httpOption === "Redirected";
     const routes = http.paths.map((path) => makeRoute(path, { ingress: key, hash, redirect }));
+    for (const { splits } of routes) targets.push(...splits.map(({ target }) => target));
     for (const host of hosts.length === 0 ? [anyHost] : hosts.map(hostName)) {
       append(doors.internal, host, routes);
       if (isPublic) append(doors.public, host, routes);
     }
   }
   for (const door of [doors.public, doors.internal]) for (const routes of door.values()) routes.sort(byPrecedence);
-  return doors;
+  return { ...doors, targets, certificates: certificatesOf(ingress) };
+}
+
+/** Only for hosts that the ingress has claimed: nobody answers with a certificate of his own for somebody else's. */
+function certificatesOf(ingress: KIngress): Map<string, SecretName> {
+  const certificates = new Map<string, SecretName>();
+  const { tls = [] } = ingress.spec;
+  if (tls.length === 0) return certificates;
+  for (const host of claimedHosts(ingress)) {
+    const wildcard = host.replace(/^[^.]+/, "*");
+    const naming = (wanted: string) => tls.find(({ hosts = [] }) => hosts.some((each) => hostName(each) === wanted));
+    const entry = naming(host) ?? naming(wildcard) ?? tls.find(({ hosts = [] }) => hosts.length === 0);
+    if (entry !== undefined) certificates.set(host, { namespace: entry.secretNamespace, name: entry.secretName });
+  }
+  return certificates;
 }
 
 function append(hosts: Map<string, Route[]>, host: string, routes: readonly Route[]): void {

@@ -146,10 +146,27 @@ export interface RevisionPods {
   pods: PodAddress[];
 }
 
+/** One activator that has requests of a revision. */
+export interface ActivatorDemand {
+  pod: string;
+  /** Requests that it held or had in flight when it last reported. */
+  inFlight: number;
+}
+
+/**
+ * Who has requests of a revision: a complete list in order of names, which replaces the one before. Each activator
+ * finds from it which places on the pods of a limited revision are its own to give away.
+ */
+export interface RevisionDemand {
+  revision: RevisionKey | undefined;
+  activators: ActivatorDemand[];
+}
+
 export interface ActivatorDirective {
   /** Highest sequence used. */
   acknowledged: number;
   pods: RevisionPods[];
+  demands: RevisionDemand[];
 }
 
 function createBaseLoad(): Load {
@@ -1070,8 +1087,122 @@ export const RevisionPods: MessageFns<RevisionPods> = {
   },
 };
 
+function createBaseActivatorDemand(): ActivatorDemand {
+  return { pod: "", inFlight: 0 };
+}
+
+export const ActivatorDemand: MessageFns<ActivatorDemand> = {
+  encode(message: ActivatorDemand, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pod !== "") {
+      writer.uint32(10).string(message.pod);
+    }
+    if (message.inFlight !== 0) {
+      writer.uint32(16).uint32(message.inFlight);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ActivatorDemand {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseActivatorDemand();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.pod = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.inFlight = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRevisionDemand(): RevisionDemand {
+  return { revision: undefined, activators: [] };
+}
+
+export const RevisionDemand: MessageFns<RevisionDemand> = {
+  encode(message: RevisionDemand, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== undefined) {
+      RevisionKey.encode(message.revision, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.activators) {
+      ActivatorDemand.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevisionDemand {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevisionDemand();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.revision = RevisionKey.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.activators.push(ActivatorDemand.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseActivatorDirective(): ActivatorDirective {
-  return { acknowledged: 0, pods: [] };
+  return { acknowledged: 0, pods: [], demands: [] };
 }
 
 export const ActivatorDirective: MessageFns<ActivatorDirective> = {
@@ -1081,6 +1212,9 @@ export const ActivatorDirective: MessageFns<ActivatorDirective> = {
     }
     for (const v of message.pods) {
       RevisionPods.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.demands) {
+      RevisionDemand.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1112,6 +1246,14 @@ export const ActivatorDirective: MessageFns<ActivatorDirective> = {
             }
 
             message.pods.push(RevisionPods.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.demands.push(RevisionDemand.decode(reader, reader.uint32()));
             continue;
           }
         }
