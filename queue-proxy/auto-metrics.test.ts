@@ -22,25 +22,3 @@ test("port 9090 answers with it, whatever is accepted", async (t) => {
   );
   t.match(await raw(autoMetricsPort, get("/")), /^HTTP\/1\.1 404 /);
 });
-
-test("port 9091 counts requests by Knative's names, probes not", async (t) => {
-  const userPort = await startApp(t, (incoming, outgoing) => {
-    outgoing.statusCode = incoming.url === "/missing" ? 404 : 200;
-    outgoing.end("12345");
-  });
-  const anyPort = { host: "127.0.0.1", port: 0, reusePort: false, optional: false };
-  const { port, userMetricsPort } = await startSidecar(t, { userPort, userMetrics: anyPort, containerConcurrency: 5 });
-  await raw(port, get("/"));
-  await raw(port, get("/missing", "Knative-Serving-Tag: blue\r\n"));
-  await raw(port, get("/", "K-Network-Probe: probe\r\nK-Network-Hash: x\r\n"));
-  const text = await raw(userMetricsPort!, get("/metrics"));
-  for (const want of [
-    /\nkn_serving_queue_depth\{[^}]*\} 1\n/,
-    /\nkn_serving_invocation_duration_seconds_count\{http_response_status_code="200",[^}]*\} 1\n/,
-    /\nhttp_server_request_duration_seconds_count\{http_request_method="GET",http_response_status_code="404",kn_route_tag="blue",network_protocol_name="http",network_protocol_version="1\.1",server_address="app\.example",url_scheme="http",[^}]*\} 1\n/,
-    /\nhttp_server_response_body_size_bytes_bucket\{[^}]*status_code="200"[^}]*le="5"\} 1\n/,
-    /\ntarget_info\{container_name="queue-proxy",k8s_namespace_name="default",[^}]*kn_revision_name="hello-00001"[^}]*\} 1\n/,
-  ])
-    t.match(text, want);
-  t.equal(text.match(/http_server_request_duration_seconds_count/g)?.length, 2);
-});

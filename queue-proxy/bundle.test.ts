@@ -24,7 +24,7 @@ test("the sidecar's bundle", async (t) => {
   );
   t.strictSame(
     [...rooms].sort((a, b) => (a! < b! ? -1 : 1)),
-    ["process", "proto", "proxy", "queue-proxy"],
+    ["process", "proxy", "queue-proxy"],
     "imports nothing of the cluster",
   );
 
@@ -38,11 +38,17 @@ test("the sidecar's bundle", async (t) => {
     for (const { path: next, kind } of outputs[file].imports) if (kind === "import-statement") visit(next);
   };
   visit(entry);
+  t.strictSame([...loaded], [entry], "is one file: each further one costs every start");
   const inputs = [...loaded].flatMap((file) => Object.keys(outputs[file]!.inputs));
   t.strictSame(
     inputs.filter((file) => file.startsWith("node_modules/")),
     [],
     "starts without any library",
+  );
+  t.strictSame(
+    Object.keys(metafile.inputs).filter((file) => file.startsWith("node_modules/")),
+    [],
+    "nor needs one later",
   );
   const externals = [...loaded].flatMap((file) =>
     outputs[file]!.imports.filter((entry) => entry.external === true).map((entry) => entry.path),

@@ -2,7 +2,9 @@
 import { ConfigError, envReader, type Env, type EnvReader } from "../process/env.ts";
 import { bindAddress, listenAddresses, type ListenAddress } from "../process/listen.ts";
 import type { TimeLimits } from "../proxy/timeouts.ts";
+import { parseObservability, type Observability } from "./observability.ts";
 import { parseProbes, type ProbeSpec } from "./probe-spec.ts";
+import { tlsSettings, type TlsSettings } from "./tls-options.ts";
 
 export interface QueueProxyConfig {
   /** 0: no limit, so no breaker. */
@@ -11,12 +13,13 @@ export interface QueueProxyConfig {
   servingPort: number;
   serving: ListenAddress[];
   tlsServing: ListenAddress[];
-  tlsMinVersion: "TLSv1.2" | "TLSv1.3";
+  tls: TlsSettings;
+  /** Holds `tls.crt` and `tls.key` when the main port is also served over TLS. */
+  certificateFolder: string;
   admin: ListenAddress;
   /** Knative's scraper: one protobuf Stat. */
   autoMetrics: ListenAddress;
-  /** Prometheus; undefined when request metrics are not exposed that way. */
-  userMetrics: ListenAddress | undefined;
+  observability: Observability;
   /** Where the app listens on 127.0.0.1. */
   userPort: number;
   limits: TimeLimits;
@@ -35,7 +38,7 @@ export interface QueueProxyConfig {
 
 const adminPort = 8022;
 const autoMetricPort = 9090;
-const userMetricPort = 9091;
+const certificateFolder = "/var/lib/knative/certs";
 
 /** Throws {@link ConfigError} with every problem. */
 export function parseConfig(env: Env): QueueProxyConfig {
@@ -50,8 +53,9 @@ export function parseConfig(env: Env): QueueProxyConfig {
   const servingPort = read.port("QUEUE_SERVING_PORT");
   const tlsPort = read.port("QUEUE_SERVING_TLS_PORT");
   const loggingConfig = read.string("SERVING_LOGGING_CONFIG");
-  const observability = read.json<Record<string, unknown>>("OBSERVABILITY_CONFIG", {});
-  const requestMetrics = observability["requestMetrics"] as { protocol?: string; endpoint?: string } | undefined;
+  const mounted = mountedPath(env);
+  const service = read.string("SERVING_SERVICE", "");
+  const configuration = read.string("SERVING_CONFIGURATION");
   const own = (port: number): ListenAddress => ({
     host: bindAddress(env) ?? "::",
     port,
@@ -63,11 +67,11 @@ export function parseConfig(env: Env): QueueProxyConfig {
     servingPort,
     serving: listenAddresses(read, env, servingPort),
     tlsServing: [own(tlsPort)],
-    tlsMinVersion: read.oneOf("QUEUE_PROXY_TLS_MIN_VERSION", ["1.2", "1.3"], "1.3") === "1.2" ? "TLSv1.2" : "TLSv1.3",
+    tls: tlsSettings(read, "QUEUE_PROXY_TLS"),
+    certificateFolder: mounted(certificateFolder),
     admin: own(adminPort),
     autoMetrics: own(autoMetricPort),
-    userMetrics:
-      requestMetrics?.protocol === "prometheus" ? userMetricsAddress(read, env, requestMetrics, own) : undefined,
+    observability: parseObservability(read, env, { own, mounted, serviceName: service || configuration }),
     userPort,
     limits: {
       totalMs: seconds("REVISION_TIMEOUT_SECONDS"),
@@ -78,8 +82,8 @@ export function parseConfig(env: Env): QueueProxyConfig {
     http2AutoDetection: read.boolean("ENABLE_HTTP2_AUTO_DETECTION", false),
     logLevel: logLevel(read.string("SERVING_LOGGING_LEVEL"), loggingConfig),
     namespace: read.string("SERVING_NAMESPACE"),
-    service: read.string("SERVING_SERVICE", ""),
-    configuration: read.string("SERVING_CONFIGURATION"),
+    service,
+    configuration,
     revision: read.string("SERVING_REVISION"),
     pod: read.string("SERVING_POD"),
     podIp: read.string("SERVING_POD_IP"),
@@ -128,14 +132,18 @@ function statsAddress(read: EnvReader, env: Env): QueueProxyConfig["stats"] {
   return { host: match[1] ?? match[2]!, port: Number(match[3]), token, localAddress: bindAddress(env) };
 }
 
-function userMetricsAddress(
-  read: EnvReader,
-  env: Env,
-  metrics: { endpoint?: string },
-  own: (port: number) => ListenAddress,
-): ListenAddress {
-  const endpoint = /^(.*):(\d+)$/.exec(metrics.endpoint ?? "");
-  const port = read.port("METRICS_PROMETHEUS_PORT", endpoint === null ? userMetricPort : Number(endpoint[2]));
-  const host = (env["METRICS_PROMETHEUS_HOST"] ?? "") || (endpoint?.[1] ?? "").replace(/^\[|\]$/g, "");
-  return host === "" ? own(port) : { ...own(port), host };
+/**
+ * A local cluster's pods see the host's file system: `SWELL_MOUNT_MAP` (`/etc/podinfo=/real/path,…`) says where what the
+ * pod mounts really is.
+ */
+function mountedPath(env: Env): (path: string) => string {
+  const mounts = (env["SWELL_MOUNT_MAP"] ?? "")
+    .split(",")
+    .map((entry) => entry.split("=", 2) as [string, string | undefined]);
+  return (path) => {
+    for (const [mount, real] of mounts)
+      if (real !== undefined && (path === mount || path.startsWith(`${mount}/`)))
+        return real + path.slice(mount.length);
+    return path;
+  };
 }

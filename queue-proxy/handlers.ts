@@ -5,28 +5,33 @@ import { addForwarded } from "../proxy/forwarded.ts";
 import { answerHashProbe, answerHealthProbe } from "../proxy/network-probe.ts";
 import { limitTime, type TimeLimits } from "../proxy/timeouts.ts";
 import type { Log } from "./log.ts";
+import { answerTimeout } from "./our-error.ts";
 import type { ReadinessProbe } from "./readiness-probe.ts";
 
 type Layer = (next: Handler) => Handler;
+export type Observe = (exchange: Exchange) => void;
 
 export interface MainHandlerOptions {
   drainer: Drainer;
   readiness: ReadinessProbe;
   upgrades: Set<Exchange>;
   limits: TimeLimits;
-  /** Sees every exchange, probes included; undefined when nobody asks for metrics. */
-  observe: ((exchange: Exchange) => void) | undefined;
+  /** See every exchange before anything is done about it. None when nobody asks for metrics, traces or logs. */
+  observers: readonly Observe[];
+  /** Hears of each probe that is answered here; undefined when they are not logged. */
+  observeProbe: Observe | undefined;
   proxy: Handler;
   log: Log;
 }
 
 export function mainHandler(options: MainHandlerOptions): Handler {
-  const { drainer, readiness, upgrades, limits, observe, proxy, log } = options;
+  const { drainer, readiness, upgrades, limits, proxy, log } = options;
   const layers: Layer[] = [
-    // Outside of everything else: its durations are what the client waited.
-    ...(observe === undefined ? [] : [observed(observe)]),
-    // Before anything counts: probes are no load, never wait, and never reach the app.
-    probes(drainer, readiness),
+    // Before anything counts: probes are no load, never wait, and never reach the app. Whatever is not answered here is
+    // an ordinary request, whoever it claims to be from.
+    probes(drainer, readiness, options.observeProbe),
+    // Outside of all that takes time: durations are what the client waited.
+    ...options.observers.map(observed),
     // What is left is a request: it restarts the quiet period, and drain waits for its end.
     drained(drainer, upgrades),
     // Around the breaker: waiting for capacity is part of the time that a request may take.
@@ -37,20 +42,22 @@ export function mainHandler(options: MainHandlerOptions): Handler {
   return layers.reduceRight((next, layer) => layer(next), proxy);
 }
 
-function observed(observe: (exchange: Exchange) => void): Layer {
+function observed(observe: Observe): Layer {
   return (next) => (exchange) => {
     observe(exchange);
     return next(exchange);
   };
 }
 
-function probes(drainer: Drainer, readiness: ReadinessProbe): Layer {
+function probes(drainer: Drainer, readiness: ReadinessProbe, observe: Observe | undefined): Layer {
   const ready = (): Promise<boolean> => readiness.check();
   return (next) => (exchange) => {
     const { draining } = drainer;
-    if (answerHealthProbe(exchange, { name: "queue", draining, ready })) return undefined;
-    if (answerHashProbe(exchange, draining)) return undefined;
-    return next(exchange);
+    const answered =
+      answerHealthProbe(exchange, { name: "queue", draining, ready }) || answerHashProbe(exchange, draining);
+    if (!answered) return next(exchange);
+    observe?.(exchange);
+    return undefined;
   };
 }
 
@@ -77,7 +84,7 @@ function timed(limits: TimeLimits, log: Log): Layer {
         idle: { message: "Idle timeout", ms: limits.idleMs },
       }[limit];
       log.warn(`${message}: ${ms / 1000}s`);
-      exchange.fail(504, "request timeout");
+      answerTimeout(exchange, limit);
     });
     return next(exchange);
   };

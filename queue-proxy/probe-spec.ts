@@ -19,7 +19,8 @@ export type MapPort = (port: number) => number;
 
 /**
  * `value`: the parsed JSON, a probe or a list of probes; `null` and an empty list mean always ready. Adds what is wrong
- * to `problems`. Probes without a network action (exec, which the kubelet runs itself) are left out.
+ * to `problems`. The kubelet runs exec probes itself: the app's own has a TCP probe of its port to stand in for it,
+ * those of further containers (in a list) are left out.
  */
 export function parseProbes(value: unknown, userPort: number, mapPort: MapPort, problems: string[]): ProbeSpec[] {
   if (value === null || value === undefined) return [];
@@ -30,7 +31,10 @@ export function parseProbes(value: unknown, userPort: number, mapPort: MapPort, 
       problems.push("SERVING_READINESS_PROBE: want an object or a list of objects");
       continue;
     }
-    const action = probeAction(probe as Record<string, unknown>, userPort, mapPort, problems);
+    const standIn: ProbeAction | undefined = Array.isArray(value)
+      ? undefined
+      : { is: "tcp", host: "127.0.0.1", port: userPort };
+    const action = probeAction(probe as Record<string, unknown>, userPort, mapPort, problems) ?? standIn;
     if (action === undefined) continue;
     const number = (name: string, fallback: number): number => {
       const given = (probe as Record<string, unknown>)[name];

@@ -1,19 +1,17 @@
 /** The innermost layers: counts the request, waits for the container's capacity, forwards to the app. */
 import { Breaker } from "../proxy/breaker.ts";
-import { UpstreamError, type Exchange, type Handler, type Upstream } from "../proxy/exchange.ts";
-import { isKubeletProbe } from "../proxy/network-probe.ts";
-import { plainText } from "../proxy/plain-text.ts";
+import { UpstreamError, type Exchange, type ExchangeEnd, type Handler, type Upstream } from "../proxy/exchange.ts";
 import type { RequestStats } from "../proxy/request-stats.ts";
 import type { Log } from "./log.ts";
+import { answerAppFailure, answerQueueFull } from "./our-error.ts";
+import type { Tracing } from "./tracing.ts";
 
 /** Knative queues ten requests for each that may run (data-plane 1.6). */
 const queueDepthPerPermit = 10;
 
 export interface AppMetrics {
-  /** Requests that hold a slot, running and waiting. */
-  queueDepth(depth: number): void;
-  /** Seconds in the app, after the queue. `status` 0: the exchange ended without a response. */
-  invoked(seconds: number, status: number): void;
+  /** Seconds in the app, after the queue, when it is over. */
+  invoked(exchange: Exchange, end: ExchangeEnd, seconds: number): void;
 }
 
 /** Undefined for `containerConcurrency` 0: nothing is queued or refused. */
@@ -32,31 +30,31 @@ export function proxyHandler(options: {
   /** The counters of `stats` have changed. */
   onStats: () => void;
   metrics: AppMetrics | undefined;
+  tracing: Pick<Tracing, "of"> | undefined;
   log: Log;
 }): Handler {
-  const { breaker, stats, onStats, metrics, log } = options;
+  const { breaker, stats, onStats, metrics, tracing, log } = options;
   const http1: Upstream = { host: "127.0.0.1", port: options.userPort, protocol: "http1" };
   const http2: Upstream = { ...http1, protocol: "h2c" };
 
   const forward = (exchange: Exchange): Promise<void> => {
+    tracing?.of(exchange)?.forwarding();
     const startedMs = performance.now();
     if (metrics !== undefined)
-      exchange.onEnd(() => metrics.invoked((performance.now() - startedMs) / 1000, exchange.status));
+      exchange.onEnd((end) => metrics.invoked(exchange, end, (performance.now() - startedMs) / 1000));
     // What the client speaks is spoken to the app: nothing is translated.
     return exchange.forward(exchange.head.httpVersion === "2.0" ? http2 : http1).catch((error: unknown) => {
       if (!(error instanceof UpstreamError)) throw error;
       log.error({ err: error }, "error reverse proxying request");
-      exchange.answer(502, `${error.message}\n`, plainText);
+      answerAppFailure(exchange, error);
     });
   };
 
   return function proxy(exchange) {
     const { head } = exchange;
+    tracing?.of(exchange)?.proxying();
     head.headers.delete("Knative-Serving-Revision");
     head.headers.delete("Knative-Serving-Namespace");
-    // A kubelet's probe of the app is no load and must not wait behind load.
-    if (isKubeletProbe(head.headers)) return forward(exchange);
-
     const originalHost = head.headers.get("K-Original-Host") ?? "";
     if (originalHost !== "") {
       head.host = originalHost;
@@ -73,7 +71,6 @@ export function proxyHandler(options: {
     if (breaker === undefined) return forward(exchange);
 
     if (breaker.tryAcquire()) {
-      metrics?.queueDepth(breaker.inFlight);
       exchange.onEnd(() => breaker.release());
       return forward(exchange);
     }
@@ -87,10 +84,9 @@ export function proxyHandler(options: {
       });
     };
     if (!breaker.enqueue(admit)) {
-      exchange.answer(503, "pending request queue full\n", plainText);
+      answerQueueFull(exchange);
       return undefined;
     }
-    metrics?.queueDepth(breaker.inFlight);
     // Gone or timed out while it waited: its place is free at once.
     exchange.onEnd(() => (admitted ? breaker.release() : breaker.leave(admit)));
     return undefined;

@@ -1,20 +1,33 @@
 /** Composes the sidecar's parts, serves until `stop`, drains. */
-import { readFile } from "node:fs/promises";
 import { once } from "node:events";
+import type { TlsOptions } from "node:tls";
 import { createProxyServer } from "../proxy/server.ts";
 import { Drainer } from "../proxy/drain.ts";
-import type { Exchange, ProxyServer } from "../proxy/exchange.ts";
-import { RequestStats } from "../proxy/request-stats.ts";
+import type { Exchange, Handler, ProxyServer } from "../proxy/exchange.ts";
+import { RequestStats, type CumulativeLoad } from "../proxy/request-stats.ts";
 import type { Env } from "../process/env.ts";
 import { resolveHost } from "../process/resolve.ts";
 import type { QueueProxyConfig } from "./config.ts";
 import { createAutoMetrics } from "./auto-metrics.ts";
+import { openGrpcStream } from "./grpc-stream.ts";
 import { mainHandler } from "./handlers.ts";
 import type { Log } from "./log.ts";
 import { containerBreaker, proxyHandler } from "./proxy-handler.ts";
 import { createReadinessProbe } from "./readiness-probe.ts";
-import { adminListener, autoMetricsListener, startSideServer, userMetricsListener } from "./side-servers.ts";
+import { MessageWriter } from "./message-writer.ts";
+import type { UserMetricsConfig } from "./observability.ts";
+import { resultStatus } from "./our-error.ts";
+import {
+  adminListener,
+  autoMetricsListener,
+  startSideServer,
+  userMetricsListener,
+  type SideServer,
+} from "./side-servers.ts";
+import { nodeTlsOptions } from "./tls-options.ts";
+import { watchTlsPair } from "./tls-pair.ts";
 import { createStatsReporter, type StatsReporter } from "./stats-reporter.ts";
+import { podStreams } from "./stats-stream.ts";
 
 /** Tests shorten them. */
 export interface DrainSettings {
@@ -35,15 +48,16 @@ export const drainSettings: DrainSettings = {
   inFlightGraceMs: 2_147_483_647,
 };
 
-const certificateFolder = "/var/lib/knative/certs";
-const certificateReloadMs = 60_000;
-
 export interface Running {
   /** Of the main server, in the order of `config.serving`. */
   ports: number[];
   adminPort: number;
   autoMetricsPort: number;
   userMetricsPort: number | undefined;
+  /** Undefined without a certificate. */
+  tlsPort: number | undefined;
+  profilingPort: number | undefined;
+  load: () => CumulativeLoad;
   /** Resolves when everything has drained and closed. */
   finished: Promise<void>;
 }
@@ -59,7 +73,7 @@ export async function start(
   const epoch = Date.now();
   const drainer = new Drainer(drain);
   const stats = new RequestStats(startMs);
-  const load = (): ReturnType<RequestStats["load"]> => stats.load(performance.now());
+  const load = (): CumulativeLoad => stats.load(performance.now());
   const breaker = containerBreaker(config.containerConcurrency);
   const upgrades = new Set<Exchange>();
   const over = new AbortController();
@@ -74,16 +88,24 @@ export async function start(
   // Runs before anything listens: what it finds is known the moment somebody asks.
   readiness.watch(over.signal);
 
-  const metrics =
-    config.userMetrics === undefined
-      ? undefined
-      : (await import("./user-metrics.ts")).createUserMetrics(config, breaker !== undefined);
+  const { userMetrics, profiling } = config.observability;
+  const observed = Object.values(config.observability).some((part) => part !== undefined)
+    ? (await import("./observers.ts")).createObservers(config, {
+        queueDepth: breaker === undefined ? undefined : () => breaker.inFlight,
+        resultStatus,
+        openGrpcStream,
+        newMessage: () => new MessageWriter(),
+        log,
+        signal: over.signal,
+      })
+    : undefined;
   const proxy = proxyHandler({
     userPort: config.userPort,
     breaker,
     stats,
     onStats: () => reporter?.loadChanged(),
-    metrics: metrics?.app,
+    metrics: observed?.metrics,
+    tracing: observed?.tracing,
     log,
   });
   const handler = mainHandler({
@@ -91,7 +113,8 @@ export async function start(
     readiness,
     upgrades,
     limits: config.limits,
-    observe: metrics?.observe,
+    observers: observed?.observers ?? [],
+    observeProbe: observed?.observeProbe,
     proxy,
     log,
   });
@@ -101,10 +124,12 @@ export async function start(
   log.info({ port: config.servingPort }, "serving");
 
   // From here on nothing is in a request's way.
-  const tls = await startTls(config, handler, log, over.signal);
-  if (tls !== undefined) servers.push(tls);
+  const tls = await startTls(config, handler, maxIdleUpstreams, log);
+  if (tls !== undefined) servers.push(tls.server);
   const autoMetrics = createAutoMetrics({ pod: config.pod, startMs, load });
-  const sideServers = await Promise.all([
+  const start = <A>(what: A | undefined, server: (what: A) => Promise<SideServer>) =>
+    what === undefined ? undefined : server(what);
+  const [admin, auto, user, profiles] = await Promise.all([
     startSideServer(
       config.admin,
       adminListener(drainer, stop, () => reporter?.stateChanged()),
@@ -113,19 +138,16 @@ export async function start(
       config.autoMetrics,
       autoMetricsListener(() => autoMetrics.scrape()),
     ),
-    ...(config.userMetrics === undefined || metrics === undefined
-      ? []
-      : [
-          startSideServer(
-            config.userMetrics,
-            userMetricsListener(() => metrics.text()),
-          ),
-        ]),
+    start(userMetrics, ({ address, tls }) =>
+      startSideServer(
+        address,
+        userMetricsListener(() => observed?.metricsText() ?? ""),
+        tls === undefined ? undefined : metricsTlsOptions(tls),
+      ),
+    ),
+    start(profiling, (address) => startSideServer(address, (...call) => observed?.profiles(...call))),
   ]);
-  const [adminPort, autoMetricsPort, userMetricsPort] = sideServers.map((server) => {
-    const address = server.address();
-    return typeof address === "object" && address !== null ? address.port : 0;
-  });
+  const sideServers = [admin, auto, user, profiles].filter((server) => server !== undefined);
 
   if (config.stats !== undefined) {
     const { host, port, token, localAddress } = config.stats;
@@ -140,7 +162,7 @@ export async function start(
     reporter = createStatsReporter({
       port,
       resolve: () => resolveHost(host, env),
-      load: async () => (await import("./stats-stream.ts")).podStreams(hello, localAddress),
+      open: podStreams(hello, localAddress),
       state: () => (drainer.draining ? "draining" : readiness.state),
       stats: load,
       onDrainingAcknowledged: () => drainer.acknowledged(),
@@ -165,56 +187,54 @@ export async function start(
     clearTimeout(upgradeTimer);
     over.abort();
     autoMetrics.stop();
-    await Promise.all(
-      sideServers.map(
-        (server) =>
-          new Promise<void>((resolve) => {
-            server.close(() => resolve());
-            server.closeIdleConnections();
-          }),
-      ),
-    );
+    tls?.stop();
+    await observed?.stop();
+    await Promise.all(sideServers.map((server) => server.close()));
     log.info("drained");
   };
   return {
     ports,
-    adminPort: adminPort ?? 0,
-    autoMetricsPort: autoMetricsPort ?? 0,
-    userMetricsPort,
+    adminPort: admin.port,
+    autoMetricsPort: auto.port,
+    userMetricsPort: user?.port,
+    tlsPort: tls?.port,
+    profilingPort: profiles?.port,
+    load,
     finished: finish(),
   };
 }
 
-/** A second server with the same handler when a certificate is mounted; the certificate is read again each minute. */
+/** A second server with the same handler when a certificate is mounted at start. */
 async function startTls(
   config: QueueProxyConfig,
-  handler: Parameters<typeof createProxyServer>[0]["handler"],
+  handler: Handler,
+  maxIdleUpstreams: number,
   log: Log,
-  signal: AbortSignal,
-): Promise<ProxyServer | undefined> {
-  const read = async (): Promise<{ cert: Buffer; key: Buffer } | undefined> => {
-    try {
-      const [cert, key] = await Promise.all(
-        ["tls.crt", "tls.key"].map((file) => readFile(`${certificateFolder}/${file}`)),
-      );
-      return { cert: cert!, key: key! };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    }
-  };
-  let pair = await read();
+): Promise<{ server: ProxyServer; port: number; stop: () => void } | undefined> {
+  const { certificateFolder } = config;
+  const files = { cert: `${certificateFolder}/tls.crt`, key: `${certificateFolder}/tls.key` };
+  const pair = watchTlsPair(files, log, () => server.renewCertificate());
   if (pair === undefined) return undefined;
-  const server = createProxyServer({ handler, log, tls: { minVersion: config.tlsMinVersion, select: () => pair } });
-  await server.listen(config.tlsServing);
-  const timer = setInterval(() => {
-    read().then(
-      (next) => {
-        pair = next ?? pair;
-      },
-      (error: unknown) => log.warn({ err: error }, "the certificate cannot be read; the last one stays"),
-    );
-  }, certificateReloadMs).unref();
-  signal.addEventListener("abort", () => clearInterval(timer));
-  return server;
+  const server = createProxyServer({
+    handler,
+    log,
+    maxIdleUpstreams,
+    tls: { ...nodeTlsOptions(config.tls), select: () => pair.current },
+  });
+  const [port] = await server.listen(config.tlsServing);
+  log.info({ port: config.tlsServing[0]?.port }, "serving TLS");
+  return { server, port: port ?? 0, stop: () => pair.stop() };
+}
+
+function metricsTlsOptions(tls: NonNullable<UserMetricsConfig["tls"]>): TlsOptions {
+  const { readFileSync } = process.getBuiltinModule("node:fs");
+  return {
+    ...nodeTlsOptions(tls.settings),
+    cert: readFileSync(tls.certFile),
+    key: readFileSync(tls.keyFile),
+    ...(tls.clientCaFile === undefined ? {} : { ca: readFileSync(tls.clientCaFile) }),
+    requestCert: tls.clientAuth !== "none",
+    // Optional: a certificate that is given must be good.
+    rejectUnauthorized: tls.clientAuth === "require",
+  };
 }

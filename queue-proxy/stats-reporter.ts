@@ -45,8 +45,7 @@ export interface StatsReporter {
 export function createStatsReporter(options: {
   port: number;
   resolve: () => Promise<string[]>;
-  /** Loads what streams need; called when the first one is opened. */
-  load: () => Promise<OpenStream>;
+  open: OpenStream;
   state: () => PodStateName;
   stats: () => CumulativeLoad;
   /** The autoscaler has used a message that says draining: it has told who sends requests here. May repeat. */
@@ -68,6 +67,7 @@ export function createStatsReporter(options: {
   /** Since when a message waits for its acknowledgement. */
   let waitingSinceMs = Infinity;
   let onSilent: () => void = () => {};
+  let lastError: unknown;
 
   const send = (): void => {
     if (stream === undefined || blocked) return;
@@ -115,7 +115,7 @@ export function createStatsReporter(options: {
   };
 
   /** Resolves when the stream has ended: true when its other side had answered. */
-  const serve = async (open: OpenStream, host: string, signal: AbortSignal): Promise<boolean> => {
+  const serve = async (host: string, signal: AbortSignal): Promise<boolean> => {
     const ended = Promise.withResolvers<Error | undefined>();
     const stopped = (): void => ended.resolve(undefined);
     let answered = false;
@@ -123,7 +123,7 @@ export function createStatsReporter(options: {
     drainingSequence = Infinity;
     waitingSinceMs = Infinity;
     blocked = false;
-    const opened = open(host, options.port, {
+    const opened = options.open(host, options.port, {
       onAcknowledged(highest) {
         answered = true;
         acknowledged = Math.max(acknowledged, highest);
@@ -147,7 +147,10 @@ export function createStatsReporter(options: {
     clearTimeout(timer);
     timerAtMs = Infinity;
     opened.close();
-    if (error !== undefined) log.debug({ err: error }, `the stats stream to ${host} ended`);
+    if (error !== undefined) {
+      lastError = error;
+      log.debug({ err: error }, `the stats stream to ${host} ended`);
+    }
     return answered;
   };
 
@@ -166,18 +169,19 @@ export function createStatsReporter(options: {
       while (!signal.aborted) {
         let answered = false;
         try {
-          const open = await options.load();
           for (const host of await options.resolve()) {
             if (signal.aborted) return;
-            answered = await serve(open, host, signal);
+            answered = await serve(host, signal);
             if (answered) break;
           }
         } catch (error) {
+          lastError = error;
           log.debug({ err: error }, "no stats stream");
         }
         failures = answered ? 0 : failures + 1;
         // Once per outage, not per try.
-        if (failures === 5) log.warn("the autoscaler cannot be reached; its stats stream will be retried");
+        if (failures === 5)
+          log.warn({ err: lastError }, "the autoscaler cannot be reached; its stats stream will be retried");
         await backOff(failures, signal);
       }
     },

@@ -75,6 +75,8 @@ test("the stats stream", async (t) => {
     const answer = raw(sidecar.port, get("/", "K-Proxy-Request: activator\r\n"));
     await autoscaler.until(() => autoscaler.loads().at(-1)?.load?.inFlight === 1);
     t.match(autoscaler.loads().at(-1)!.load, { arrivals: 1, proxiedArrivals: 1, proxiedInFlight: 1 });
+    // The report may be here before the request is there.
+    while (held.length === 0) await new Promise((resolve) => setImmediate(resolve));
     held.shift()!();
     await answer;
     await autoscaler.until(() => autoscaler.loads().at(-1)?.load?.inFlight === 0);
