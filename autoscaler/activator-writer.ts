@@ -1,6 +1,12 @@
 /** What is to be told to one activator, merged per revision while its stream is busy. */
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import type { ActivatorDirective, ActivatorReport, PodAddress } from "../proto/gen/stats.ts";
+import type {
+  ActivatorDemand,
+  ActivatorDirective,
+  ActivatorReport,
+  PodAddress,
+  RevisionKey,
+} from "../proto/gen/stats.ts";
 import type { PodSubscriber } from "./revision-stats.ts";
 
 interface News {
@@ -14,6 +20,7 @@ type Stream = ServerDuplexStream<ActivatorReport, ActivatorDirective>;
 export class ActivatorWriter implements PodSubscriber {
   readonly #stream: Stream;
   #news = new Map<string, News>();
+  #demands = new Map<string, readonly ActivatorDemand[]>();
   #waiting: (() => void)[] = [];
   #writing = new Set<() => void>();
   #used = 0;
@@ -40,6 +47,12 @@ export class ActivatorWriter implements PodSubscriber {
     return told.promise;
   }
 
+  share(key: string, demands: readonly ActivatorDemand[]): void {
+    if (this.closed) return;
+    this.#demands.set(key, demands);
+    this.#schedule();
+  }
+
   acknowledge(sequence: number): void {
     this.#used = Math.max(this.#used, sequence);
     this.#schedule();
@@ -52,6 +65,7 @@ export class ActivatorWriter implements PodSubscriber {
     this.#waiting = [];
     this.#writing.clear();
     this.#news.clear();
+    this.#demands.clear();
   }
 
   /** What comes in one turn of the event loop is one message. */
@@ -66,14 +80,24 @@ export class ActivatorWriter implements PodSubscriber {
 
   #flush(): void {
     if (this.closed || this.#blocked) return;
-    if (this.#news.size === 0 && this.#used <= this.#acknowledged && this.#waiting.length === 0) return;
+    if (
+      this.#news.size === 0 &&
+      this.#demands.size === 0 &&
+      this.#used <= this.#acknowledged &&
+      this.#waiting.length === 0
+    )
+      return;
     const pods = [...this.#news].map(([key, news]) => {
-      const slash = key.indexOf("/");
-      const revision = { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
+      const revision = revisionKey(key);
       // In a complete list, what is not there is gone.
       const known = [...news.pods.values()].filter((pod) => !(news.complete && pod.gone));
       return { revision, complete: news.complete, pods: known };
     });
+    const demands = [...this.#demands].map(([key, activators]) => ({
+      revision: revisionKey(key),
+      activators: [...activators],
+    }));
+    this.#demands = new Map();
     const resolves = this.#waiting;
     for (const resolve of resolves) this.#writing.add(resolve);
     this.#news = new Map();
@@ -85,11 +109,16 @@ export class ActivatorWriter implements PodSubscriber {
         resolve();
       }
     };
-    if (this.#stream.write({ acknowledged: this.#acknowledged, pods }, written)) return;
+    if (this.#stream.write({ acknowledged: this.#acknowledged, pods, demands }, written)) return;
     this.#blocked = true;
     this.#stream.once("drain", () => {
       this.#blocked = false;
       this.#flush();
     });
   }
+}
+
+function revisionKey(key: string): RevisionKey {
+  const slash = key.indexOf("/");
+  return { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
 }

@@ -29,6 +29,8 @@ export interface Observation {
   /** The same over the panic window. */
   panic: number;
   readyPods: number;
+  /** Pods that were asked for and are not ready yet; the exact decision does not look at them. */
+  startingPods?: number;
 }
 
 export type Mode = { is: "stable" } | { is: "panic"; sinceMs: number; peakPods: number };
@@ -37,6 +39,26 @@ export interface DeciderState {
   mode: Mode;
   /** The highest decision of each slot of the scale-down delay, oldest first, higher ones only (see `delayed`). */
   delay: readonly DelayedDecision[];
+  /** What only the smooth decision remembers. */
+  smooth?: SmoothMemory;
+}
+
+export interface SmoothMemory {
+  /** The last result. */
+  pods: number;
+  /** The highest need of the present panic, in pods and unrounded, and when it was seen. */
+  peak: number;
+  peakMs: number;
+  /** What the stable average needed then. */
+  peakBase: number;
+  /** Then there was more than the ready pods could take: what waited for pods was part of it. */
+  queued: boolean;
+  /** Surges came back within a stable window: the peak is kept up for longer. */
+  recurring: boolean;
+  /** The activator was out of the path. */
+  serving: boolean;
+  /** Since when fewer pods would have been enough. */
+  fewerSinceMs?: number;
 }
 
 export interface DelayedDecision {
@@ -55,6 +77,8 @@ export interface DecisionTerms {
   overThreshold: boolean;
   /** What the mode made of it, before the scale-down delay. */
   undelayedPods: number;
+  /** What a peak is still worth, in pods and unrounded; smooth mode only. */
+  rememberedPods?: number;
 }
 
 export interface Decision {
@@ -64,6 +88,8 @@ export interface Decision {
   state: DeciderState;
   terms: DecisionTerms;
 }
+
+export type Decide = (spec: DeciderSpec, seen: Observation, state: DeciderState, nowMs: number) => Decision;
 
 const slotMs = 2000;
 
@@ -117,7 +143,7 @@ export function initialExcessBurstCapacity(
   return Math.trunc(initialScale * total - targetBurstCapacity);
 }
 
-function excessBurstCapacity(spec: DeciderSpec, readyPods: number, panic: number): number {
+export function excessBurstCapacity(spec: DeciderSpec, readyPods: number, panic: number): number {
   if (spec.targetBurstCapacity === 0) return 0;
   if (spec.targetBurstCapacity < 0) return -1;
   return Math.floor(readyPods * spec.total - spec.targetBurstCapacity - panic);
@@ -133,7 +159,7 @@ function nextMode(mode: Mode, overThreshold: boolean, stableWindowMs: number, no
  * The sliding maximum over the delay, as the decisions that can still be a maximum: later ones are lower, so the first
  * is the highest. Empty without a delay.
  */
-function delayed(
+export function delayed(
   before: readonly DelayedDecision[],
   pods: number,
   delayMs: number,

@@ -3,6 +3,8 @@ import { revisionScaling } from "../api/autoscaling-annotations.ts";
 import { parseAutoscalerConfig } from "../api/autoscaling-config.ts";
 import { silentLogger } from "../process/logger.ts";
 import { PodState, type Load } from "../proto/gen/stats.ts";
+import { replay } from "./explain/what-if.ts";
+import type { DecisionRecord } from "./decision-log.ts";
 import { MultiScaler, type ScaledRevision } from "./multi-scaler.ts";
 import { RevisionStats, type ActivatorFeed, type PodFeed } from "./revision-stats.ts";
 
@@ -41,7 +43,10 @@ class Scene {
     });
     this.activator = this.stats.openActivator({ name: "activator-1", epoch: 1 }, { tell: () => Promise.resolve() });
     const annotations = Object.fromEntries(
-      Object.entries(revision.annotations ?? {}).map(([name, value]) => [`autoscaling.knative.dev/${name}`, value]),
+      Object.entries(revision.annotations ?? {}).map(([name, value]) => [
+        name === "scaling-mode" ? "swell.dev/scaling-mode" : `autoscaling.knative.dev/${name}`,
+        value,
+      ]),
     );
     this.scaler.ensure(key, {
       scaling: revisionScaling(annotations, parseAutoscalerConfig({}), 10),
@@ -250,5 +255,32 @@ test("decisions can be looked at afterwards", (t) => {
     inputs: { held: 20, readyPods: 0, target: 7 },
     terms: { panicPods: 3 },
   });
+  t.end();
+});
+
+test("what was recorded, asked again, gives the same decision", (t) => {
+  for (const mode of ["exact", "smooth"]) {
+    const scene = new Scene({ annotations: { window: "20s", "scale-down-delay": "4s", "scaling-mode": mode } });
+    for (const [inFlight, passMs] of [
+      [100, 2500],
+      [7, 5000],
+      [260, 900],
+      [3, 30_000],
+      [0, 40_000],
+    ] as const) {
+      scene.hold(inFlight);
+      if (inFlight === 100) scene.podReady();
+      scene.pass(passMs);
+    }
+    // As a client has it.
+    const records = JSON.parse(JSON.stringify(scene.scaler.decisions(key))) as DecisionRecord[];
+    t.ok(records.length > 5, `${records.length} records`);
+    for (const record of records) {
+      const again = replay(record);
+      t.equal(record.given?.mode ?? mode, mode);
+      t.equal(again?.desiredPods, record.decidedPods, `${mode}: ${record.cause}, ${record.times} times`);
+      t.same(again?.terms, record.terms, "and for the same reasons");
+    }
+  }
   t.end();
 });

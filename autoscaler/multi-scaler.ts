@@ -3,22 +3,23 @@
  * between ticks only ever raises a decision; shrinking keeps the pace of the ticks. A revision at zero that nobody
  * calls costs nothing until it is called.
  */
-import type { RevisionScaling } from "../api/autoscaling-annotations.ts";
 import type { Logger } from "../process/logger.ts";
 import { heldMs, type Averages, type Collection } from "./collector.ts";
-import { decide, initialExcessBurstCapacity, initialState, type DeciderSpec, type DeciderState } from "./decide.ts";
-import { DecisionLog, type Cause, type DecisionRecord } from "./decision-log.ts";
+import {
+  initialExcessBurstCapacity,
+  initialState,
+  type Decision,
+  type DeciderSpec,
+  type DeciderState,
+} from "./decide.ts";
+import { deciderSpec, type ScaledRevision } from "./decider-spec.ts";
+import { decisionOf, isSurge } from "./decide-smooth.ts";
+import { DecisionLog, type Applied, type Cause, type DecisionRecord } from "./decision-log.ts";
 import type { RevisionStats } from "./revision-stats.ts";
+import { scaleBounds } from "./scale-to-zero.ts";
+import { TickWheel } from "./tick-wheel.ts";
 
-export interface ScaledRevision {
-  scaling: RevisionScaling;
-  reachable: boolean;
-  /** The Deployment's `spec.replicas`; 0 while there is none. */
-  replicas: number;
-  /** The revision is older than our knowledge of its load: what runs stays for a stable window. */
-  foundRunning: boolean;
-  eventEvaluations: boolean;
-}
+export type { ScaledRevision } from "./decider-spec.ts";
 
 export interface DeciderView {
   /** -1 while nothing was decided. */
@@ -76,23 +77,25 @@ interface Decider {
 export class MultiScaler {
   readonly #options: MultiScalerOptions;
   readonly #deciders = new Map<string, Decider>();
-  /** Those that tick, by slot. */
-  readonly #wheel: Set<Decider>[] = Array.from({ length: slots }, () => new Set());
-  #ticking = 0;
+  readonly #wheel: TickWheel<Decider>;
   #created = 0;
-  #slot = 0;
-  #cancelTick: (() => void) | undefined;
   #stopped = false;
   evaluations = 0;
 
   constructor(options: MultiScalerOptions) {
     this.#options = options;
+    this.#wheel = new TickWheel({
+      periodMs: tickMs,
+      slots,
+      turn: (decider) => this.#tick(decider),
+      after: options.after,
+    });
   }
 
   /** Ends every timer; nothing is decided any more. */
   stop(): void {
     this.#stopped = true;
-    this.#cancelTick?.();
+    this.#wheel.stop();
     for (const key of this.#deciders.keys()) this.remove(key);
   }
 
@@ -108,7 +111,9 @@ export class MultiScaler {
       return decider;
     }
     const changed =
-      JSON.stringify(spec) !== JSON.stringify(decider.spec) || scaling.metric !== decider.revision.scaling.metric;
+      JSON.stringify(spec) !== JSON.stringify(decider.spec) ||
+      scaling.metric !== decider.revision.scaling.metric ||
+      scaling.mode !== decider.revision.scaling.mode;
     const windowsChanged =
       scaling.panicWindowMs !== decider.revision.scaling.panicWindowMs ||
       scaling.stableWindowMs !== decider.revision.scaling.stableWindowMs ||
@@ -137,6 +142,11 @@ export class MultiScaler {
     return this.#deciders.get(key);
   }
 
+  /** What became of the newest decision, for explanations. */
+  applied(key: string, applied: Applied): void {
+    this.#deciders.get(key)?.log.applied(applied);
+  }
+
   decisions(key: string): readonly DecisionRecord[] | undefined {
     return this.#deciders.get(key)?.log.list();
   }
@@ -156,7 +166,7 @@ export class MultiScaler {
 
   /** Deciders, and how many of them tick. */
   get counts(): { deciders: number; ticking: number } {
-    return { deciders: this.#deciders.size, ticking: this.#ticking };
+    return { deciders: this.#deciders.size, ticking: this.#wheel.size };
   }
 
   /** What is in flight has changed. */
@@ -175,7 +185,7 @@ export class MultiScaler {
     // Without pods nothing is being worked off: what is held counts at once.
     // And a revision that is about to go must not go from under a request.
     if (ready === 0 || decider.desiredPods === 0) this.#evaluateSoon(decider, "load");
-    if (ready > 0 && this.#overThreshold(decider, pods)) this.#evaluateSoon(decider, "load", heldMs);
+    if (ready > 0 && this.#overThreshold(decider, inFlight)) this.#evaluateSoon(decider, "load", heldMs);
   }
 
   /** A pod came, went, or changed its readiness. */
@@ -223,8 +233,11 @@ export class MultiScaler {
     return decider.readyPods;
   }
 
-  #overThreshold(decider: Decider, pods: number): boolean {
-    return pods / Math.max(1, this.#ready(decider)) >= decider.spec.panicThreshold;
+  #overThreshold(decider: Decider, inFlight: number): boolean {
+    const { spec, revision } = decider;
+    const ready = this.#ready(decider);
+    if (revision.scaling.mode === "smooth") return isSurge(spec, inFlight, ready);
+    return Math.ceil(inFlight / spec.target) / Math.max(1, ready) >= spec.panicThreshold;
   }
 
   /** Events that come together are one evaluation; an earlier one wins over a later one. */
@@ -248,7 +261,7 @@ export class MultiScaler {
         cause === "load" &&
         pods > decider.desiredPods &&
         this.#ready(decider) > 0 &&
-        this.#overThreshold(decider, pods)
+        this.#overThreshold(decider, inFlight)
       )
         this.#evaluateSoon(decider, "load", heldMs);
     });
@@ -276,15 +289,24 @@ export class MultiScaler {
       total: spec.total,
     };
     if (!averages.hasData && held === 0 && !this.#knownIdle(decider, readyPods, nowMs)) {
-      this.#log(decider, cause, inputs, "no data: the last decision stays");
+      const because = "no data: the last decision stays";
+      this.#log(decider, cause, inputs, { fromPods: decider.desiredPods, because });
       this.#sleepIfIdle(decider, readyPods);
       return;
     }
 
-    const decision = decide(spec, { stable: inputs.stable, panic: inputs.panic, readyPods }, decider.state, nowMs);
+    const startingPods = Math.max(0, revision.replicas - readyPods);
+    const given = {
+      mode: revision.scaling.mode,
+      spec,
+      seen: { stable: inputs.stable, panic: inputs.panic, readyPods, startingPods },
+      state: decider.state,
+    };
+    const decision = decisionOf[given.mode](spec, given.seen, given.state, nowMs);
     const kept = this.#kept(decider, readyPods, nowMs);
     const desiredPods = Math.max(decision.desiredPods, kept.pods);
     const changed = desiredPods !== decider.desiredPods;
+    const fromPods = decider.desiredPods;
     const flipped = decision.excessBurstCapacity >= 0 !== decider.excessBurstCapacity >= 0;
     decider.last = { stable: inputs.stable, panic: inputs.panic };
     decider.excessBurstCapacity = decision.excessBurstCapacity;
@@ -293,7 +315,8 @@ export class MultiScaler {
       decider.state = decision.state;
       decider.desiredPods = desiredPods;
     }
-    this.#log(decider, cause, inputs, desiredPods > decision.desiredPods ? kept.because : "", decision.terms);
+    const because = desiredPods > decision.desiredPods ? kept.because : "";
+    this.#log(decider, cause, inputs, { fromPods, because, given, decision });
     if (flipped || (changed && (cause === "tick" || !lowers))) this.#options.onDecision(decider.key);
     this.#sleepIfIdle(decider, readyPods);
   }
@@ -331,31 +354,32 @@ export class MultiScaler {
     decider: Decider,
     cause: Cause,
     inputs: DecisionRecord["inputs"],
-    because: string,
-    terms?: DecisionRecord["terms"],
+    result: { fromPods: number; because: string; given?: DecisionRecord["given"]; decision?: Decision },
   ): void {
+    const { fromPods, because, given, decision } = result;
+    const { scaling, reachable } = decider.revision;
     decider.log.add({
       atMs: this.#options.nowMs(),
       cause,
       inputs,
+      windows: { stableMs: scaling.stableWindowMs, panicMs: scaling.panicWindowMs },
       panicking: decider.state.mode.is === "panic",
+      fromPods,
       desiredPods: decider.desiredPods,
       excessBurstCapacity: decider.excessBurstCapacity,
       because,
-      ...(terms === undefined ? {} : { terms }),
+      bounds: scaleBounds(scaling, reachable),
+      ...(given === undefined ? {} : { given }),
+      ...(decision === undefined ? {} : { decidedPods: decision.desiredPods, terms: decision.terms }),
     });
   }
 
   #wake(decider: Decider): void {
-    const slot = this.#wheel[decider.slot]!;
-    if (slot.has(decider) || this.#stopped) return;
-    slot.add(decider);
-    this.#ticking += 1;
-    this.#cancelTick ??= this.#options.after(tickMs / slots, () => this.#tick());
+    this.#wheel.add(decider, decider.slot);
   }
 
   #sleep(decider: Decider): void {
-    if (this.#wheel[decider.slot]!.delete(decider)) this.#ticking -= 1;
+    this.#wheel.delete(decider, decider.slot);
   }
 
   #sleepIfIdle(decider: Decider, readyPods: number): void {
@@ -363,30 +387,11 @@ export class MultiScaler {
     if (decider.desiredPods === 0 || (decider.desiredPods < 0 && decider.revision.replicas === 0)) this.#sleep(decider);
   }
 
-  #tick(): void {
-    this.#cancelTick = this.#ticking > 0 ? this.#options.after(tickMs / slots, () => this.#tick()) : undefined;
-    this.#slot = (this.#slot + 1) % slots;
-    for (const decider of this.#wheel[this.#slot]!) {
-      try {
-        this.#evaluate(decider, "tick");
-      } catch (error) {
-        this.#options.log.error({ err: error, key: decider.key }, "no decision");
-      }
+  #tick(decider: Decider): void {
+    try {
+      this.#evaluate(decider, "tick");
+    } catch (error) {
+      this.#options.log.error({ err: error, key: decider.key }, "no decision");
     }
   }
-}
-
-function deciderSpec({ scaling, reachable }: ScaledRevision): DeciderSpec {
-  return {
-    target: scaling.target,
-    total: scaling.total,
-    targetBurstCapacity: scaling.targetBurstCapacity,
-    maxScaleUpRate: scaling.maxScaleUpRate,
-    maxScaleDownRate: scaling.maxScaleDownRate,
-    panicThreshold: scaling.panicThreshold,
-    stableWindowMs: scaling.stableWindowMs,
-    activationScale: scaling.activationScale,
-    scaleDownDelayMs: scaling.scaleDownDelayMs,
-    reachable,
-  };
 }

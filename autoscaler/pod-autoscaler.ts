@@ -64,6 +64,7 @@ export function podAutoscalerReconciler(
     }
 
     const outcome = await scale(deps, pa, found, scaling, decider.desiredPods, signal);
+    deps.multiScaler.applied(key, { atMs: deps.nowMs(), replicas: outcome.scale, because: outcome.because });
     // Replicas first, and beside the rest: requests may be waiting for them.
     const write =
       outcome.write === undefined

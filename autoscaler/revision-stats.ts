@@ -1,12 +1,15 @@
 /** What the streams tell of each revision: its load, its pods, and who wants to hear of these. */
-import { PodState, type Load, type PodAddress } from "../proto/gen/stats.ts";
+import { PodState, type ActivatorDemand, type Load, type PodAddress } from "../proto/gen/stats.ts";
 import { Collection, type Recorded, type WindowSettings } from "./collector.ts";
+import { ActivatorDemands } from "./activator-demands.ts";
 import type { LoadSource } from "./load-source.ts";
 
 /** An activator's stream, as far as it is told of pods. */
 export interface PodSubscriber {
   /** Resolves when it is written, or the stream has ended. With `complete`, `pods` are all there are. */
   tell(key: string, pods: readonly PodAddress[], complete: boolean): Promise<void>;
+  /** Who has requests of the revision now, in order of names. */
+  share?(key: string, demands: readonly ActivatorDemand[]): void;
 }
 
 /** One pod's stream. */
@@ -39,6 +42,7 @@ interface Revision {
   collection: Collection;
   pods: Map<string, Pod>;
   subscribers: Set<PodSubscriber>;
+  demands: ActivatorDemands;
   /** Somebody scales it: its windows stay without streams too. */
   kept: boolean;
 }
@@ -172,6 +176,7 @@ export class RevisionStats {
           sources.set(key, fed);
         }
         this.#record(key, revision, fed.source, load);
+        this.#share(key, revision, revision.demands.report(activator.name, load.inFlight));
         if (load.inFlight === 0) this.#dropIfUnused(key, revision);
       },
       add: (key) => {
@@ -179,6 +184,8 @@ export class RevisionStats {
         const revision = this.#revision(key);
         revision.subscribers.add(subscriber);
         void subscriber.tell(key, this.pods(key), true);
+        const demands = revision.demands.list();
+        if (demands.length > 0) subscriber.share?.(key, demands);
       },
       remove: (key) => {
         subscribed.delete(key);
@@ -199,7 +206,9 @@ export class RevisionStats {
           collection.detach(source, this.#nowMs());
           if (collection.inFlight !== before) this.#events.onLoad(key);
           const revision = this.#revisions.get(key);
-          if (revision !== undefined) this.#dropIfUnused(key, revision);
+          if (revision === undefined) continue;
+          this.#share(key, revision, revision.demands.forget(activator.name));
+          this.#dropIfUnused(key, revision);
         }
         for (const key of subscribed) {
           const revision = this.#revisions.get(key);
@@ -222,6 +231,10 @@ export class RevisionStats {
     return Promise.all([...revision.subscribers].map((subscriber) => subscriber.tell(key, [address], false)));
   }
 
+  #share(key: string, { subscribers }: Revision, demands: readonly ActivatorDemand[] | undefined): void {
+    if (demands !== undefined) for (const subscriber of subscribers) subscriber.share?.(key, demands);
+  }
+
   #revision(key: string): Revision {
     let revision = this.#revisions.get(key);
     if (revision === undefined) {
@@ -229,6 +242,7 @@ export class RevisionStats {
         collection: new Collection(this.#settings, this.#nowMs()),
         pods: new Map(),
         subscribers: new Set(),
+        demands: new ActivatorDemands(),
         kept: false,
       };
       this.#revisions.set(key, revision);

@@ -25,6 +25,7 @@ import type { Logger } from "../process/logger.ts";
 import { startAdminServer } from "../process/metrics-server.ts";
 import { createMetrics } from "./autoscaler-metrics.ts";
 import { parseLeaderElection, parseProgressDeadline, type ProcessConfig } from "./config.ts";
+import { explained } from "./explain/explained.ts";
 import { liveConfig } from "./live-config.ts";
 import { MultiScaler } from "./multi-scaler.ts";
 import { podAutoscalerReconciler } from "./pod-autoscaler.ts";
@@ -101,7 +102,8 @@ export async function run(client: KubeClient, config: ProcessConfig, log: Logger
     log,
     readiness: () => (synced ? undefined : "the caches have not synced"),
     debug: {
-      decisions: ([namespace, revision]) => leadership?.multiScaler.decisions(`${namespace}/${revision}`),
+      decisions: ([namespace, revision]) =>
+        leadership?.multiScaler.decisions(`${namespace}/${revision}`)?.map(explained),
       deciders: () => leadership?.multiScaler.statuses(),
       pods: ([namespace, revision]) => stats.pods(`${namespace}/${revision}`),
     },
