@@ -104,8 +104,14 @@ export interface ProxyServerOptions {
   /** Serve TLS (ALPN h2, http/1.1) instead of plain text. `select` is asked per connection by SNI. */
   tls?: {
     minVersion?: "TLSv1.2" | "TLSv1.3";
+    maxVersion?: "TLSv1.2" | "TLSv1.3";
+    /** OpenSSL's names, joined by colons. */
+    ciphers?: string;
+    ecdhCurve?: string;
     select: (servername: string | undefined) => { cert: string | Buffer; key: string | Buffer } | undefined;
   };
+  /** Bytes of a request body that an HTTP/2 client may send before they are read. Default 1 MiB, Knative's. */
+  http2WindowBytes?: number;
   /** Idle upstream connections kept per address. Default 1000. */
   maxIdleUpstreams?: number;
 }
@@ -118,6 +124,8 @@ export interface ProxyServer {
    * current request; after `graceMs` breaks off the rest.
    */
   close(graceMs: number): Promise<void>;
+  /** `tls.select` has a new answer for clients that name no server: those are not asked for per connection. */
+  renewCertificate(): void;
   /** Exchanges that have begun and not ended. */
   readonly inFlight: number;
 }

@@ -1,7 +1,7 @@
 /** Probes of Knative's own components and of the kubelet, which a proxy answers itself (data-plane 1.9). */
 import type { Exchange } from "./exchange.ts";
 import type { HeaderList } from "./headers.ts";
-import { plainText } from "./plain-text.ts";
+import { errorHeader, plainText } from "./plain-text.ts";
 
 export const probeHeader = "K-Network-Probe";
 export const hashHeader = "K-Network-Hash";
@@ -13,7 +13,7 @@ export const userAgent = {
   autoscaler: "Knative-Autoscaling-Probe",
 } as const;
 
-/** A kubelet's probe, by its agent or by the header a mesh passes it on with. Skips limits and stats. */
+/** A kubelet's probe, by its agent or by the header a mesh passes it on with. Anyone can send either. */
 export function isKubeletProbe(headers: HeaderList): boolean {
   return (headers.get("user-agent")?.startsWith(userAgent.kubelet) ?? false) || headers.has(kubeletProbeHeader);
 }
@@ -38,7 +38,10 @@ export function answerHashProbe(exchange: Exchange, draining: boolean): boolean 
   const hash = headers.get(hashHeader) ?? "";
   if (draining) answerDraining(exchange);
   else if (hash === "")
-    exchange.answer(400, `a probe request must contain a non-empty "${hashHeader}" header\n`, plainText);
+    exchange.answer(400, `a probe request must contain a non-empty "${hashHeader}" header\n`, {
+      ...plainText,
+      [errorHeader]: "probe-without-hash",
+    });
   else exchange.answer(200, "", { [hashHeader]: hash });
   return true;
 }
@@ -63,15 +66,19 @@ export function answerHealthProbe(
         (ready) => answerReady(exchange, ready, options.name),
         () => answerReady(exchange, false, options.name),
       );
-  } else exchange.answer(400, `unexpected probe header value: ${asked}\n`, plainText);
+  } else
+    exchange.answer(400, `unexpected probe header value: ${asked}\n`, {
+      ...plainText,
+      [errorHeader]: "unexpected-probe",
+    });
   return true;
 }
 
 function answerReady(exchange: Exchange, ready: boolean, name: string): void {
   if (ready) exchange.answer(200, name, { "Content-Type": plainText["Content-Type"] });
-  else exchange.answer(503, "");
+  else exchange.answer(503, "", { [errorHeader]: "not-ready" });
 }
 
 function answerDraining(exchange: Exchange): void {
-  exchange.answer(503, "shutting down\n", plainText);
+  exchange.answer(503, "shutting down\n", { ...plainText, [errorHeader]: "draining" });
 }

@@ -5,7 +5,7 @@
 import type { Http2Server, ServerHttp2Session } from "node:http2";
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
+import type { Server as TlsServer, TLSSocket } from "node:tls";
 import { listen as bind } from "../process/listen.ts";
 import { UpstreamError, type Exchange, type ProxyServer, type ProxyServerOptions } from "./exchange.ts";
 import { http, http2, tls } from "./engine/builtins.ts";
@@ -20,6 +20,7 @@ import { upgradeToken } from "./hop-by-hop.ts";
 import { plainText } from "./plain-text.ts";
 
 const headersTimeoutMs = 60_000;
+const handshakeTimeoutMs = 10_000;
 const maxHeaderBytes = 1024 * 1024;
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 /** As Knative's queue-proxy announces them (data-plane 1.5). */
@@ -34,6 +35,7 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   const startCall: StartCall = (protocol, call, events) =>
     protocol === "h2c" ? h2cPool.call(call, events) : http1Pool.call(call, events);
   const servers: Server[] = [];
+  const tlsServers: TlsServer[] = [];
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
   /** HTTP/1 connections and how many exchanges each has; node:http only tracks those of its own listeners. */
@@ -110,7 +112,7 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   let http2Server: Http2Server | undefined;
   const createHttp2Server = (): Http2Server => {
     const server = http2().createServer({
-      settings: http2Settings,
+      settings: { ...http2Settings, initialWindowSize: options.http2WindowBytes ?? http2Settings.initialWindowSize },
       maxSendHeaderBlockLength: maxHeaderBytes,
       // The sum over a connection's streams; each is held back by the pace of its other side.
       maxSessionMemory: 1000,
@@ -181,21 +183,26 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
 
   const createServer = (): Server => {
     // A client that ends its side early still gets its answer from node:http's own rules.
-    const net = { allowHalfOpen: true, noDelay: true };
     const certificates = options.tls;
-    if (certificates === undefined) return createTcpServer(net, accept);
+    if (certificates === undefined) return createTcpServer({ allowHalfOpen: true, noDelay: true }, accept);
+    const { select, ...settings } = certificates;
     const server = tls().createServer({
-      ...net,
+      noDelay: true,
+      handshakeTimeout: handshakeTimeoutMs,
       ALPNProtocols: ["h2", "http/1.1"],
-      minVersion: certificates.minVersion ?? "TLSv1.3",
+      minVersion: "TLSv1.3",
+      ...settings,
       SNICallback: (servername, callback) => {
-        const pair = certificates.select(servername);
+        const pair = select(servername);
         if (pair === undefined) callback(new Error(`no certificate for ${servername}`));
-        else callback(null, tls().createSecureContext(pair));
+        else callback(null, tls().createSecureContext({ ...settings, ...pair }));
       },
-      ...certificates.select(undefined),
+      ...select(undefined),
     });
+    tlsServers.push(server);
     server.on("secureConnection", (socket: TLSSocket) => {
+      // Not before: a client that goes in the middle of the handshake would leave its connection half open for good.
+      socket.allowHalfOpen = true;
       track(socket);
       if (socket.alpnProtocol === "h2") hand(socket, true);
       else sniff(socket);
@@ -207,6 +214,13 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   return {
     get inFlight() {
       return inFlight;
+    },
+    renewCertificate() {
+      const certificates = options.tls;
+      const pair = certificates?.select(undefined);
+      if (certificates === undefined || pair === undefined) return;
+      const { select: _select, ...settings } = certificates;
+      for (const server of tlsServers) server.setSecureContext({ minVersion: "TLSv1.3", ...settings, ...pair });
     },
     async listen(addresses) {
       const ports: number[] = [];
@@ -246,6 +260,7 @@ function peerOf(socket: Socket): Peer {
   return {
     address: address.startsWith("::ffff:") ? address.slice(7) : address,
     port: socket.remotePort ?? 0,
-    secure: "encrypted" in socket,
+    // Not `in`: the stand-in for a socket that node:http2 hands out has the property always.
+    secure: Boolean((socket as Partial<TLSSocket>).encrypted),
   };
 }

@@ -58,6 +58,7 @@ class Http1Call implements UpstreamCall {
   #redialled = false;
   /** Bytes of the body were taken from the client: they cannot be sent again. */
   #bodyTaken = false;
+  #reset = false;
   /** A response came, the call failed or was aborted: nothing more is told. */
   #settled = false;
 
@@ -119,10 +120,12 @@ class Http1Call implements UpstreamCall {
       this.#events.onUpgrade(response.statusMessage ?? "", response.rawHeaders, socket, head);
     });
     outgoing.on("error", (error) => {
+      this.#reset = true;
       const stale = outgoing.reusedSocket && !this.#redialled && !this.#bodyTaken && repeatable.has(method);
       if (stale && !this.#settled && isReset(error)) {
         // The app closed an idle connection just as this request was written to it; others may be as stale.
         this.#redialled = true;
+        this.#reset = false;
         this.#agent.discardIdle(host, port, Infinity);
         this.#start();
         return;
@@ -149,7 +152,8 @@ class Http1Call implements UpstreamCall {
       fields: response.rawHeaders,
       body: response,
       headOnly: false,
-      whole: () => response.complete,
+      // node:http takes a reset for the end of a body that the end of the connection delimits.
+      whole: () => response.complete && !this.#reset,
       trailers: () => response.rawTrailers,
     });
   }
