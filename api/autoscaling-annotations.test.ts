@@ -154,3 +154,17 @@ test("durations as Go writes them", (t) => {
     t.equal(parseDuration(text), undefined, `${JSON.stringify(text)} is none`);
   t.end();
 });
+
+test("the scaling mode is the annotation's, else the cluster's, else exact", (t) => {
+  const of = (annotations: Record<string, string>, data: Record<string, string> = {}): string =>
+    revisionScaling(annotations, parseAutoscalerConfig(data), 0).mode;
+  t.equal(of({}), "exact");
+  t.equal(of({ "swell.dev/scaling-mode": "smooth" }), "smooth");
+  t.equal(of({}, { "scaling-mode": "smooth" }), "smooth");
+  t.equal(of({ "swell.dev/scaling-mode": "exact" }, { "scaling-mode": "smooth" }), "exact");
+  t.same(validateAutoscalingAnnotations({ "swell.dev/scaling-mode": "fast" }, parseAutoscalerConfig({})), [
+    { message: "invalid value: fast", paths: ["swell.dev/scaling-mode"] },
+  ]);
+  t.throws(() => parseAutoscalerConfig({ "scaling-mode": "fast" }), /want exact or smooth/);
+  t.end();
+});

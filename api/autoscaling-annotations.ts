@@ -5,10 +5,12 @@ import {
   kpaClass,
   parseFloat64,
   parseInt32,
+  parseScalingMode,
   targetMin,
   windowMaxMs,
   windowMinMs,
   type AutoscalerConfig,
+  type ScalingMode,
 } from "./autoscaling-config.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
 import { autoscalingPrefix } from "./keys.ts";
@@ -36,6 +38,8 @@ export const autoscalingAnnotation = {
   activationScale: spellings("activation-scale"),
   scaleDownDelay: spellings("scale-down-delay", "scaleDownDelay"),
   retentionPeriod: spellings("scale-to-zero-pod-retention-period", "scaleToZeroPodRetentionPeriod"),
+  /** Ours. */
+  scalingMode: ["swell.dev/scaling-mode"],
 } as const;
 
 export type Annotations = Readonly<Record<string, string>> | undefined;
@@ -76,6 +80,7 @@ export interface RevisionScaling {
   activationScale: number;
   scaleDownDelayMs: number;
   retentionMs: number;
+  mode: ScalingMode;
 }
 
 /** Values that cannot be read count as absent: the webhook has refused them already. */
@@ -122,6 +127,7 @@ export function revisionScaling(
     activationScale: read(is.activationScale, parseInt32) ?? 0,
     scaleDownDelayMs: read(is.scaleDownDelay, parseDuration) ?? config.scaleDownDelayMs,
     retentionMs: read(is.retentionPeriod, parseDuration) ?? config.scaleToZeroPodRetentionPeriodMs,
+    mode: read(is.scalingMode, parseScalingMode) ?? config.scalingMode,
   };
 }
 
@@ -248,6 +254,8 @@ export function validateAutoscalingAnnotations(
     const known = ["", "linear", "weighted-exponential", "weightedExponential"];
     if (found !== undefined && annotatedClass === kpaClass && !known.includes(found.value))
       invalid(found.value, found.key);
+    const mode = findAnnotation(annotations, is.scalingMode);
+    if (mode !== undefined && parseScalingMode(mode.value) === undefined) invalid(mode.value, mode.key);
   }
 
   function validateNumbers(): void {

@@ -11,6 +11,12 @@ export const windowMaxMs = 3_600_000;
 export const targetMin = 0.01;
 export const int32Max = 2_147_483_647;
 
+/** Ours. `exact`: Knative's decisions to the digit; `smooth`: see docs/smooth-mode.md. */
+export const scalingModes = ["exact", "smooth"] as const;
+export type ScalingMode = (typeof scalingModes)[number];
+
+export const parseScalingMode = (text: string): ScalingMode | undefined => scalingModes.find((mode) => mode === text);
+
 export interface AutoscalerConfig {
   /** Fraction in (0, 1]. */
   containerConcurrencyTargetFraction: number;
@@ -38,6 +44,7 @@ export interface AutoscalerConfig {
   scaleDownDelayMs: number;
   /** Decisions between ticks, as soon as something happens. Off: Knative's own timing. */
   eventEvaluations: boolean;
+  scalingMode: ScalingMode;
 }
 
 export const autoscalerConfigKey = {
@@ -63,6 +70,8 @@ export const autoscalerConfigKey = {
   scaleDownDelay: "scale-down-delay",
   /** Ours: `enabled` or `disabled`. */
   eventEvaluations: "event-evaluations",
+  /** Ours: `exact` or `smooth`. */
+  scalingMode: "scaling-mode",
 } as const;
 
 const booleans: Readonly<Record<string, boolean>> = {
@@ -134,6 +143,7 @@ export function parseAutoscalerConfig(data: Readonly<Record<string, string>> | u
       (text) => (text.toLowerCase() === "enabled" ? true : text.toLowerCase() === "disabled" ? false : undefined),
       "enabled or disabled",
     ),
+    scalingMode: read(key.scalingMode, "exact", parseScalingMode, scalingModes.join(" or ")),
   };
 
   const fraction = config.containerConcurrencyTargetFraction;

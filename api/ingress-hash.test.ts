@@ -65,6 +65,62 @@ const specs: { name: string; spec: KIngress["spec"]; json: string }[] = [
       '"splits":[{"serviceNamespace":"n","serviceName":"s","servicePort":"http"},' +
       '{"serviceNamespace":"n","serviceName":"t","servicePort":81,"percent":100,"appendHeaders":{"x-é":"ü"}}]}]}}]}',
   },
+  {
+    name: "quotes, controls and characters beyond the first plane, as Go writes them",
+    spec: {
+      rules: [
+        {
+          hosts: ["h"],
+          http: {
+            paths: [
+              {
+                appendHeaders: { k: '"\\/\t\n\r\u0001\u001f\u007f😀\u2029' },
+                splits: [{ serviceNamespace: "n", serviceName: "s", servicePort: 80, percent: 100 }],
+              },
+            ],
+          },
+        },
+      ],
+    },
+    json:
+      '{"rules":[{"hosts":["h"],"visibility":"ExternalIP","http":{"paths":[{' +
+      '"splits":[{"serviceNamespace":"n","serviceName":"s","servicePort":80,"percent":100}],' +
+      '"appendHeaders":{"k":"\\"\\\\/\\t\\n\\r\\u0001\\u001f\u007f😀\\u2029"}}]}}]}',
+  },
+  {
+    name: "keys of maps are sorted by bytes, empty lists and maps are left out, empty values are not",
+    spec: {
+      httpOption: "Redirected",
+      tls: [],
+      rules: [
+        {
+          hosts: [],
+          visibility: "ExternalIP",
+          http: {
+            paths: [
+              {
+                headers: {},
+                rewriteHost: "",
+                appendHeaders: { b: "", "Z-last": "1", a: "2", "😀": "3", "\uffee": "4" },
+                splits: [{ serviceNamespace: "", serviceName: "", servicePort: "", percent: 0, appendHeaders: {} }],
+              },
+            ],
+          },
+        },
+        { http: { paths: [] } },
+      ],
+    },
+    json:
+      '{"rules":[{"visibility":"ExternalIP","http":{"paths":[{' +
+      '"splits":[{"serviceNamespace":"","serviceName":"","servicePort":"","percent":100}],' +
+      '"appendHeaders":{"Z-last":"1","a":"2","b":"","\uffee":"4","😀":"3"}}]}},' +
+      '{"visibility":"ExternalIP","http":{"paths":[]}}],"httpOption":"Redirected"}',
+  },
+  {
+    name: "an empty spec",
+    spec: {},
+    json: "{}",
+  },
 ];
 for (const { name, spec, json } of specs)
   test(name, (t) => {

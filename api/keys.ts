@@ -15,6 +15,10 @@ export const label = {
   visibility: "networking.knative.dev/visibility",
   serverlessService: "networking.internal.knative.dev/serverlessservice",
   serviceType: "networking.internal.knative.dev/serviceType",
+  certificateType: "networking.knative.dev/certificate-type",
+  wildcardDomain: "networking.knative.dev/wildcardDomain",
+  domainMappingUID: "serving.knative.dev/domainMappingUID",
+  domainMappingNamespace: "serving.knative.dev/domainMappingNamespace",
 } as const;
 
 export const annotation = {
@@ -25,10 +29,14 @@ export const annotation = {
   rolloutDuration: "serving.knative.dev/rollout-duration",
   progressDeadline: "serving.knative.dev/progress-deadline",
   ingressClass: "networking.knative.dev/ingress.class",
+  certificateClass: "networking.knative.dev/certificate.class",
   rollout: "networking.internal.knative.dev/rollout",
   tagToHost: "networking.internal.knative.dev/tag-to-host",
   lastApplied: "kubectl.kubernetes.io/last-applied-configuration",
 } as const;
+
+/** Has a Route stay until its Revisions no longer name it. */
+export const routeFinalizer = "routes.serving.knative.dev";
 
 export const autoscalingPrefix = "autoscaling.knative.dev/";
 

@@ -21,6 +21,9 @@ export const imageCacheName = (revision: string, container: string): string =>
   childName(childName(revision, "-cache"), `-${container}`);
 export const routeIngressName = (route: string): string => childName(route, "");
 
+export const domainMappingIngressName = (domain: string): string => childName(domain, "");
+export const domainMappingCertificateName = (domain: string): string => childName(domain, "");
+
 /** The Revision that a Configuration makes for one of its generations, unless the template names it. */
 export const revisionName = (configuration: string, generation: number): string =>
   childName(configuration, `-${String(generation).padStart(5, "0")}`);

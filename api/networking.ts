@@ -50,6 +50,25 @@ export interface ServerlessService extends KubeObject {
   status?: KnativeStatus & { serviceName?: string; privateServiceName?: string };
 }
 
+export interface Certificate extends KubeObject {
+  spec: {
+    dnsNames: string[];
+    /** Equal to, or a suffix of, one of the names. */
+    domain?: string;
+    /** Where the key pair is put, in the same namespace. */
+    secretName: string;
+  };
+  status?: KnativeStatus & {
+    notAfter?: string;
+    http01Challenges?: { url: string; serviceName: string; serviceNamespace: string; servicePort: number | string }[];
+  };
+}
+
+/** Named as the domain that it reserves for one namespace. */
+export interface ClusterDomainClaim extends KubeObject {
+  spec: { namespace: string };
+}
+
 const group = "networking.internal.knative.dev";
 export const kIngresses: Resource = {
   group,
