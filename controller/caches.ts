@@ -12,13 +12,24 @@ import {
 } from "../api/core.ts";
 import { label } from "../api/keys.ts";
 import type { KubeObject, Resource } from "../api/meta.ts";
-import { kIngresses, serverlessServices, type KIngress, type ServerlessService } from "../api/networking.ts";
+import {
+  certificates,
+  clusterDomainClaims,
+  kIngresses,
+  serverlessServices,
+  type Certificate,
+  type ClusterDomainClaim,
+  type KIngress,
+  type ServerlessService,
+} from "../api/networking.ts";
 import {
   configurations,
+  domainMappings,
   kServices,
   revisions,
   routes,
   type Configuration,
+  type DomainMapping,
   type KService,
   type Revision,
   type Route,
@@ -45,6 +56,9 @@ export interface Caches {
   ingresses: Informer<KIngress>;
   services: Informer<Service>;
   endpoints: Informer<Endpoints>;
+  domainMappings: Informer<DomainMapping>;
+  domainClaims: Informer<ClusterDomainClaim>;
+  certificates: Informer<Certificate>;
 }
 
 /** Names of indexes; values are `namespace/name`, or a uid. */
@@ -56,6 +70,8 @@ export const index = {
   byRoute: "route",
   /** Routes by `namespace/configuration/name` and `namespace/revision/name` of what their spec or status names. */
   byTarget: "target",
+  /** DomainMappings by domain, which several namespaces may want, and by {@link referenceTarget}. */
+  byDomain: "domain",
 } as const;
 
 const byLabel =
@@ -67,6 +83,14 @@ const byLabel =
 
 export const configurationTarget = (namespace: string, name: string): string => `${namespace}/configuration/${name}`;
 export const revisionTarget = (namespace: string, name: string): string => `${namespace}/revision/${name}`;
+
+/** What a DomainMapping refers to: `group/Kind namespace/name`. */
+export function referenceTarget({ metadata: { namespace = "" }, spec: { ref } }: DomainMapping): string {
+  const { apiVersion = "" } = ref;
+  const group = apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
+  return objectTarget(group, ref.kind, `${ref.namespace ?? namespace}/${ref.name}`);
+}
+export const objectTarget = (group: string, kind: string, key: string): string => `${group}/${kind} ${key}`;
 
 function routeTargets(route: Route): string[] {
   const namespace = route.metadata.namespace ?? "";
@@ -99,6 +123,14 @@ export function createCaches(client: KubeClient, log: Logger): Caches {
     ingresses: informer(kIngresses),
     services: informer<Service>(services, { indexes: { [index.byRoute]: byLabel(label.route) } }),
     endpoints: informer(endpoints),
+    domainMappings: informer<DomainMapping>(domainMappings, {
+      indexes: {
+        [index.byDomain]: ({ metadata }) => [metadata.name ?? ""],
+        [index.byTarget]: (mapping) => [referenceTarget(mapping)],
+      },
+    }),
+    domainClaims: informer(clusterDomainClaims),
+    certificates: informer<Certificate>(certificates, { indexes: { [index.byRoute]: byLabel(label.route) } }),
   };
 }
 

@@ -9,6 +9,7 @@ import { createCaches, startCaches } from "./caches.ts";
 import { parseConfig, type ControllerConfig } from "./config.ts";
 import { watchConfig } from "./config/store.ts";
 import { configurationReconciler } from "./configuration/reconciler.ts";
+import { domainMappingReconciler } from "./domain-mapping/reconciler.ts";
 import { ingressReconciler } from "./ingress/reconciler.ts";
 import { labelerReconciler } from "./labeler/reconciler.ts";
 import { campaign } from "./leadership.ts";
@@ -20,6 +21,9 @@ import { routeReconciler } from "./route/reconciler.ts";
 import { serverlessServiceReconciler } from "./serverless-service/reconciler.ts";
 import { serviceReconciler } from "./service/reconciler.ts";
 import { ensureStatsKey } from "./stats-key.ts";
+
+/** Long enough to spare most of the steps that nobody could follow, too short for anybody to miss them. */
+const statusPauseMs = 100;
 
 export async function run(config: ControllerConfig, log: Logger, stop: AbortSignal): Promise<void> {
   const { env, systemNamespace, clusterDomain, identity } = config;
@@ -44,6 +48,7 @@ export async function run(config: ControllerConfig, log: Logger, stop: AbortSign
     log,
     systemNamespace,
     clusterDomain,
+    statusPauseMs,
   });
   const digests = createDigestResolver({ client, config: store, log });
   const reconcilers = [
@@ -55,6 +60,7 @@ export async function run(config: ControllerConfig, log: Logger, stop: AbortSign
     serverlessServiceReconciler(depsFor("serverlessservice-controller")),
     ingressReconciler(depsFor("ingress-controller")),
     revisionGcReconciler(depsFor("revision-gc-controller")),
+    domainMappingReconciler(depsFor("domainmapping-controller")),
   ];
   const election = store.current.leaderElection;
   const { running, ended } = campaign(

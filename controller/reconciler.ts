@@ -1,10 +1,10 @@
 /** What all reconcilers share: what they are given, how they are watched, and how a status is written. */
 import { Conditions, type ConditionTypes } from "../api/conditions.ts";
-import type { KubeObject, OwnerReference, Resource } from "../api/meta.ts";
+import { keyOf, type KubeObject, type OwnerReference, type Resource } from "../api/meta.ts";
 import type { KnativeStatus } from "../api/serving.ts";
 import { isConflict, isNotFound, type KubeClient } from "../kube/client.ts";
 import { done, type Outcome } from "../kube/reconciler.ts";
-import { updateStatus } from "../kube/write.ts";
+import { isSameJson } from "../kube/write.ts";
 import type { Logger } from "../process/logger.ts";
 import type { Caches } from "./caches.ts";
 import type { ConfigStore } from "./config/store.ts";
@@ -21,6 +21,8 @@ export interface Deps {
   systemNamespace: string;
   /** For example `cluster.local`. */
   clusterDomain: string;
+  /** How long Services, Configurations, Revisions and Routes keep what they say on the way to themselves; default 0. */
+  statusPauseMs?: number;
 }
 
 /** Puts a key into the reconciler's queue. */
@@ -45,46 +47,121 @@ export interface Draft<T extends WithStatus> {
   conditions: Conditions;
 }
 
+/** One reconcile of an object that exists. */
+export type StatusReconcile<T extends WithStatus> = (
+  object: T,
+  body: (draft: Draft<T>) => Promise<Outcome | void>,
+) => Promise<Outcome>;
+
+type StatusDeps = Pick<Deps, "client" | "record" | "nowMs"> & Partial<Pick<Deps, "statusPauseMs">>;
+
 /**
- * Runs one reconcile of an object that exists: `body` changes the draft, which is then written if it differs, after
- * an error too, so that conditions tell of it. The error flies on to the queue, which backs off.
+ * Returns what runs a reconcile: `body` changes the draft, which is then written if it differs, after an error too, so
+ * that conditions tell of it. The error flies on to the queue, which backs off. What a cache that lags or another
+ * writer led to is not told of: the next run is near.
+ *
+ * A status that was written is not computed again from the one before it, which the cache may still show. And while an
+ * object is only on its way (Ready is Unknown and was), what it says is written no more often than `statusPauseMs`.
  */
-export async function reconcileStatus<T extends WithStatus>(
-  deps: Pick<Deps, "client" | "record" | "nowMs">,
+export function statusReconciler<T extends WithStatus>(
+  deps: StatusDeps,
+  resource: Resource,
+  types: ConditionTypes,
+): StatusReconcile<T> {
+  const { client, record, statusPauseMs = 0 } = deps;
+  /** Key → version that a status of ours has replaced. */
+  const replaced = new Map<string, string>();
+  /** Key → when what waits to be said is said. */
+  const due = new Map<string, number>();
+
+  return async (object, body) => {
+    const key = keyOf(object);
+    const { generation, resourceVersion = "" } = object.metadata;
+    // Its event is under way, and runs the key.
+    if (resourceVersion !== "" && replaced.get(key) === resourceVersion) return done;
+    replaced.delete(key);
+
+    const conditions = Conditions.of(types, object, deps.nowMs());
+    const status = structuredClone(object.status ?? {}) as NonNullable<T["status"]>;
+    let outcome: Outcome = done;
+    let failure: unknown;
+    try {
+      outcome = (await body({ object, status, conditions })) ?? done;
+    } catch (error) {
+      failure = error;
+    }
+    // Half of what there is to say says something wrong, and the whole is known in a moment.
+    if (failure instanceof StaleCacheError) return { is: "again", afterMs: staleCacheMs };
+    if (isConflict(failure)) throw failure;
+    if (generation !== undefined) status.observedGeneration = generation;
+    status.conditions = conditions.list();
+
+    if (isSameJson(status, object.status ?? {})) due.delete(key);
+    else {
+      const waitMs = failure === undefined && isOnItsWay(object, status) ? pauseLeft(key) : 0;
+      if (waitMs > 0) return soonest(outcome, waitMs);
+      due.delete(key);
+      try {
+        const stored = await client.update<T>(resource, { ...object, status }, { subresource: "status" });
+        if (stored.metadata.resourceVersion !== resourceVersion) remember(key, resourceVersion);
+      } catch (error) {
+        // Deleted while it was reconciled: nobody is left to tell.
+        if (isNotFound(error)) return done;
+        // Somebody else wrote it: what was computed here may be wrong for what it is now.
+        if (!isConflict(error))
+          record(
+            object,
+            "Warning",
+            "UpdateFailed",
+            `Failed to update status for ${JSON.stringify(object.metadata.name)}: ${(error as Error).message}`,
+          );
+        throw failure ?? error;
+      }
+    }
+    if (failure === undefined) return outcome;
+    record(object, "Warning", "InternalError", (failure as Error).message);
+    throw failure;
+  };
+
+  function isOnItsWay(object: T, next: KnativeStatus): boolean {
+    const before = object.status;
+    const top = (status: KnativeStatus | undefined): string | undefined =>
+      status?.conditions?.find(({ type }) => type === types.top)?.status;
+    return (
+      top(before) === "Unknown" && top(next) === "Unknown" && before?.observedGeneration === next.observedGeneration
+    );
+  }
+
+  function pauseLeft(key: string): number {
+    if (statusPauseMs <= 0) return 0;
+    const at = due.get(key) ?? deps.nowMs() + statusPauseMs;
+    due.set(key, at);
+    return Math.ceil(at - deps.nowMs());
+  }
+
+  function remember(key: string, version: string): void {
+    // Keys of objects that are gone pile up: forgetting them costs nothing but a run.
+    if (replaced.size >= maxRemembered) replaced.clear();
+    replaced.set(key, version);
+  }
+}
+
+const maxRemembered = 10_000;
+
+const soonest = (outcome: Outcome, afterMs: number): Outcome => ({
+  is: "again",
+  afterMs: outcome.is === "again" ? Math.min(outcome.afterMs, afterMs) : afterMs,
+});
+
+/** As {@link statusReconciler}, for one run that remembers nothing. */
+export function reconcileStatus<T extends WithStatus>(
+  deps: StatusDeps,
   resource: Resource,
   types: ConditionTypes,
   object: T,
   body: (draft: Draft<T>) => Promise<Outcome | void>,
 ): Promise<Outcome> {
-  const conditions = Conditions.of(types, object, deps.nowMs());
-  const status = structuredClone(object.status ?? {}) as NonNullable<T["status"]>;
-  let outcome: Outcome = done;
-  let failure: unknown;
-  try {
-    outcome = (await body({ object, status, conditions })) ?? done;
-  } catch (error) {
-    failure = error;
-  }
-  if (object.metadata.generation !== undefined) status.observedGeneration = object.metadata.generation;
-  status.conditions = conditions.list();
-  try {
-    await updateStatus(deps.client, resource, { ...object, status }, object);
-  } catch (error) {
-    // Deleted while it was reconciled: nobody is left to tell.
-    if (isNotFound(error)) return done;
-    if (!isConflict(error))
-      deps.record(
-        object,
-        "Warning",
-        "UpdateFailed",
-        `Failed to update status for ${JSON.stringify(object.metadata.name)}: ${(error as Error).message}`,
-      );
-    throw failure ?? error;
-  }
-  if (failure === undefined) return outcome;
-  if (failure instanceof StaleCacheError) return { is: "again", afterMs: staleCacheMs };
-  if (!isConflict(failure)) deps.record(object, "Warning", "InternalError", (failure as Error).message);
-  throw failure;
+  return statusReconciler<T>(deps, resource, types)(object, body);
 }
 
 /** The event that brings the cache up to date runs the key earlier than this. */

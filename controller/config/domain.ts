@@ -1,8 +1,6 @@
 /** ConfigMap `config-domain` (spec: serving-api 4.9), and the cluster's own domain. */
-import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { label } from "../../api/keys.ts";
-import type { Env } from "../../process/env.ts";
 import { type Data, ConfigValues } from "./values.ts";
 
 export interface DomainConfig {
@@ -10,26 +8,7 @@ export interface DomainConfig {
   lookup: (labels: Readonly<Record<string, string>> | undefined) => string;
 }
 
-/** `<cluster domain>` of a pod: CLUSTER_DOMAIN, else from the search list of resolv.conf, else `cluster.local`. */
-export function clusterDomain(env: Env, resolvConf = "/etc/resolv.conf"): string {
-  const given = env["CLUSTER_DOMAIN"];
-  if (given !== undefined && given !== "") return given;
-  // A pod of a local cluster has a hosts file of its own instead: what the machine's resolver says is not its cluster.
-  if ((env["SWELL_HOSTS_FILE"] ?? "") !== "") return "cluster.local";
-  let text = "";
-  try {
-    text = readFileSync(resolvConf, "utf8");
-  } catch {
-    return "cluster.local";
-  }
-  for (const line of text.split("\n")) {
-    const [keyword, ...entries] = line.trim().split(/\s+/u);
-    if (keyword !== "search") continue;
-    const found = entries.find((entry) => entry.startsWith("svc."));
-    if (found !== undefined) return found.slice("svc.".length).replace(/\.$/u, "");
-  }
-  return "cluster.local";
-}
+export { clusterDomain } from "../../process/cluster-domain.ts";
 
 /** Throws ConfigError. `domain` is the cluster's domain. */
 export function parseDomainConfig(data: Data | undefined, domain: string): Readonly<DomainConfig> {

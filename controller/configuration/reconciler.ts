@@ -4,12 +4,13 @@ import { keyOf } from "../../api/meta.ts";
 import { configurations, revisions, type Configuration, type Revision } from "../../api/serving.ts";
 import { isAlreadyExists } from "../../kube/client.ts";
 import { done } from "../../kube/reconciler.ts";
-import { reconcileStatus, ownerKeys, StaleCacheError, type Deps, type Reconciler } from "../reconciler.ts";
+import { ownerKeys, StaleCacheError, statusReconciler, type Deps, type Reconciler } from "../reconciler.ts";
 import { makeRevision } from "./resources.ts";
 import { checkNamed, currentRevision, latestReadyRevision, revisionsOf } from "./revision-choice.ts";
 
 export function configurationReconciler(deps: Deps): Reconciler {
   const { caches, client, record } = deps;
+  const reconcileStatus = statusReconciler<Configuration>(deps, configurations, configurationConditions);
 
   /** The current Revision, created if need be; undefined where its name is taken. */
   async function revisionOf(configuration: Configuration, conditions: Conditions): Promise<Revision | undefined> {
@@ -55,7 +56,7 @@ export function configurationReconciler(deps: Deps): Reconciler {
     async reconcile(key) {
       const configuration = caches.configurations.get(key);
       if (configuration === undefined || configuration.metadata.deletionTimestamp !== undefined) return done;
-      return reconcileStatus(deps, configurations, configurationConditions, configuration, async (draft) => {
+      return reconcileStatus(configuration, async (draft) => {
         const { status, conditions } = draft;
         const current = await revisionOf(configuration, conditions);
         if (current === undefined) return;
@@ -79,6 +80,8 @@ export function configurationReconciler(deps: Deps): Reconciler {
           status.latestReadyRevisionName = latestName;
         }
         if (latestName === name) conditions.markTrue("Ready");
+        // The latest ready one was deleted and is made anew: an older one serves meanwhile.
+        else if (conditions.is("Ready", "True")) conditions.markUnknown("Ready", "", "");
       });
     },
     watch: (enqueue) => [

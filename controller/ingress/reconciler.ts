@@ -1,19 +1,24 @@
 /** KIngress of our class → proof that every gateway pod serves it, then its status (spec: data-plane 3.3). */
 import { conditionOf, ingressConditions, isObserved } from "../../api/conditions.ts";
+import { isOurs } from "../../api/ingress-claims.ts";
 import { ingressHash } from "../../api/ingress-hash.ts";
-import { annotation, port } from "../../api/keys.ts";
+import { port } from "../../api/keys.ts";
 import { keyOf } from "../../api/meta.ts";
-import { kIngresses, swellIngressClass, type KIngress } from "../../api/networking.ts";
+import { kIngresses, type KIngress } from "../../api/networking.ts";
 import { done } from "../../kube/reconciler.ts";
 import { reconcileStatus, type Deps, type Enqueue, type Reconciler } from "../reconciler.ts";
 import { probeGateway, type ProbeTarget } from "./gateway-probe.ts";
+import { HostConflicts } from "./host-conflicts.ts";
 import { createProber, type Prober } from "./prober.ts";
+
+const conflictMessage = "Ingress rejected: ingress has a conflicting domain with another ingress";
 
 export function ingressReconciler(deps: Deps, probe = probeGateway): Reconciler {
   const { caches, systemNamespace, clusterDomain, log } = deps;
   const gatewayKeys = [`${systemNamespace}/gateway`, `${systemNamespace}/gateway-internal`] as const;
   const domain = (service: string): string => `${service}.${systemNamespace}.svc.${clusterDomain}`;
   let prober: Prober | undefined;
+  const conflicts = new HostConflicts(() => caches.ingresses.list());
 
   /** The listeners of the ready gateway pods, and the hosts that each must serve: one host of each rule. */
   function targetsOf(ingress: KIngress): ProbeTarget[] {
@@ -37,10 +42,16 @@ export function ingressReconciler(deps: Deps, probe = probeGateway): Reconciler 
     lease: "swell.dev.controller.ingress.reconciler",
     async reconcile(key) {
       const ingress = caches.ingresses.get(key);
-      const isOurs = ingress?.metadata.annotations?.[annotation.ingressClass] === swellIngressClass;
-      if (ingress === undefined || !isOurs || ingress.metadata.deletionTimestamp !== undefined) {
+      if (ingress === undefined || !isOurs(ingress) || ingress.metadata.deletionTimestamp !== undefined) {
         prober?.forget(key);
         return done;
+      }
+      if (conflicts.has(key)) {
+        prober?.forget(key);
+        return reconcileStatus(deps, kIngresses, ingressConditions, ingress, async ({ conditions }) => {
+          conditions.markTrue("NetworkConfigured");
+          conditions.markFalse("LoadBalancerReady", "DomainConflict", conflictMessage);
+        });
       }
       // A gateway pod that starts later serves nothing before it knows every Ingress: proven once is enough.
       if (isObserved(ingress) && conditionOf(ingress, "Ready")?.status === "True") {
@@ -60,7 +71,11 @@ export function ingressReconciler(deps: Deps, probe = probeGateway): Reconciler 
       const own = createProber({ onReady: enqueue, log, probe });
       prober = own;
       return [
-        caches.ingresses.onChange(({ object }) => enqueue(keyOf(object))),
+        caches.ingresses.onChange((change) => {
+          // Also those that wait for a host to become free, or have lost theirs.
+          for (const key of conflicts.changed(change)) enqueue(key);
+          enqueue(keyOf(change.object));
+        }),
         caches.endpoints.onChange(({ object }) => {
           if (!gatewayKeys.some((key) => key === keyOf(object))) return;
           for (const ingress of caches.ingresses.list())

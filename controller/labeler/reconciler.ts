@@ -1,5 +1,6 @@
 /** Route → routing state of Revisions and Configurations: who is served, and by whom (spec: serving-api 4.5). */
 import { isFailed, isReady } from "../../api/conditions.ts";
+import { routeFinalizer } from "../../api/keys.ts";
 import { keyOf } from "../../api/meta.ts";
 import { configurations, revisions, routes, type Configuration, type Revision, type Route } from "../../api/serving.ts";
 import { isNotFound } from "../../kube/client.ts";
@@ -7,8 +8,6 @@ import { done } from "../../kube/reconciler.ts";
 import { configurationTarget, index, revisionTarget } from "../caches.ts";
 import { controllerOf, type Deps, type Reconciler } from "../reconciler.ts";
 import { referencePatch, routesOf } from "./references.ts";
-
-export const routeFinalizer = "routes.serving.knative.dev";
 
 export function labelerReconciler(deps: Deps): Reconciler {
   const { caches, client, record } = deps;
@@ -40,7 +39,7 @@ export function labelerReconciler(deps: Deps): Reconciler {
       const owner = controllerOf(revision);
       if (owner?.kind === configurations.kind) add(caches.configurations.get(`${namespace}/${owner.name}`));
     };
-    for (const { revisionName, configurationName } of [
+    for (const { revisionName, configurationName, latestRevision } of [
       ...(route.status?.traffic ?? []),
       ...(route.spec.traffic ?? []),
     ]) {
@@ -48,8 +47,8 @@ export function labelerReconciler(deps: Deps): Reconciler {
       if (configurationName === undefined) continue;
       const configuration = caches.configurations.get(`${namespace}/${configurationName}`);
       add(configuration);
-      addRevision(configuration?.status?.latestCreatedRevisionName);
-      addRevision(configuration?.status?.latestReadyRevisionName);
+      // It gets the traffic once it is ready, and until then nobody may collect it.
+      if (latestRevision === true) addRevision(configuration?.status?.latestCreatedRevisionName);
     }
     return found;
   }

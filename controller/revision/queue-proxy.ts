@@ -129,14 +129,15 @@ function readinessProbeJson(revision: Revision, config: Readonly<PlatformConfig>
   const { spec } = revision;
   const serving = servingContainer(spec);
   const own = sidecarProbe(serving?.readinessProbe ?? defaultReadinessProbe, userPort(spec));
-  if (config.features.multiContainerProbing !== "Enabled" || spec.containers.length < 2) return JSON.stringify(own);
-  const others = spec.containers
-    .filter((container) => container !== serving && container.readinessProbe !== undefined)
-    .filter((container) => container.readinessProbe?.exec === undefined)
-    .map((container) =>
-      sidecarProbe(container.readinessProbe!, container.ports?.[0]?.containerPort ?? defaultUserPort),
-    );
-  return JSON.stringify([own, ...others]);
+  if (config.features.multiContainerProbing !== "Enabled") return JSON.stringify(own);
+  const probes = spec.containers.flatMap((container) => {
+    if (container === serving) return [own];
+    const { readinessProbe: probe, ports } = container;
+    // A command only the kubelet can run.
+    if (probe === undefined || probe.exec !== undefined) return [];
+    return [sidecarProbe(probe, ports?.[0]?.containerPort ?? defaultUserPort)];
+  });
+  return JSON.stringify(probes);
 }
 
 /** Keys in the order of Kubernetes' own encoding, so that unchanged probes give unchanged pods. */

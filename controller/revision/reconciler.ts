@@ -1,6 +1,6 @@
 /** Revision → Deployment, Images and PodAutoscaler, and their state into its conditions (spec: serving-api 4.11). */
 import { podAutoscalers, images, type PodAutoscaler } from "../../api/autoscaling.ts";
-import { isReady, revisionConditions, type Conditions } from "../../api/conditions.ts";
+import { conditionOf, isReady, revisionConditions, type Conditions } from "../../api/conditions.ts";
 import { deployments, type Deployment } from "../../api/core.ts";
 import { sameValue } from "../../api/equality.ts";
 import { label } from "../../api/keys.ts";
@@ -14,7 +14,7 @@ import {
   NotOwnedError,
   notOwnedMessage,
   ownerKeys,
-  reconcileStatus,
+  statusReconciler,
   type Deps,
   type Reconciler,
 } from "../reconciler.ts";
@@ -40,6 +40,7 @@ export interface RevisionDeps extends Deps {
 
 export function revisionReconciler(deps: RevisionDeps): Reconciler {
   const { caches, client, config, record, digests } = deps;
+  const reconcileStatus = statusReconciler<Revision>(deps, revisions, revisionConditions);
 
   const platform = (): Platform => ({
     config: config.current,
@@ -104,7 +105,7 @@ export function revisionReconciler(deps: RevisionDeps): Reconciler {
         digests.forget(key);
         return done;
       }
-      return reconcileStatus(deps, revisions, revisionConditions, revision, async ({ status, conditions }) => {
+      return reconcileStatus(revision, async ({ status, conditions }) => {
         const template = config.current.observability.revisionUrlTemplate;
         if (template === "") delete status.logUrl;
         else status.logUrl = template.replaceAll("${REVISION_UID}", revision.metadata.uid ?? "");
@@ -115,7 +116,9 @@ export function revisionReconciler(deps: RevisionDeps): Reconciler {
           return done;
         }
         if (resolved.is === "failed") {
+          const before = conditionOf(revision, "ContainerHealthy");
           conditions.markFalse("ContainerHealthy", "ContainerMissing", resolved.message);
+          if (before?.message !== resolved.message) record(revision, "Warning", "InternalError", resolved.message);
           return done; // The resolver tries again by itself and enqueues the Revision.
         }
         status.containerStatuses = resolved.containers;

@@ -59,8 +59,11 @@ function checked(host: string): string {
 /** Where the outside, or else the inside, reaches the host. */
 export const domainOf = (host: Host): string => host.public ?? host.local;
 
-export function urlOf(host: Host, externalScheme: string): string {
-  return host.public === undefined ? `http://${host.local}` : `${externalScheme}://${host.public}`;
+/** `secure` names the hosts that have a certificate. */
+export function urlOf(host: Host, externalScheme: string, secure: ReadonlySet<string>): string {
+  const name = domainOf(host);
+  const plain = host.public === undefined ? "http" : externalScheme;
+  return `${secure.has(name) ? "https" : plain}://${name}`;
 }
 
 /** The names by which the cluster's pods may call a host: with and without the domains they search. */

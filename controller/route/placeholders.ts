@@ -82,9 +82,10 @@ async function leadOne({ client }: Deps, found: Service, wanted: Service["spec"]
   const same =
     found.spec.type === wanted.type &&
     found.spec.externalName === wanted.externalName &&
-    (wanted.clusterIP === undefined || found.spec.clusterIP === wanted.clusterIP);
+    // Headless or not is a kind of address too.
+    (found.spec.clusterIP === "None") === (wanted.clusterIP === "None");
   if (same) return;
-  if (found.spec.type === wanted.type && wanted.clusterIP === undefined) {
+  if (found.spec.type === "ExternalName" && wanted.type === "ExternalName") {
     await client.update<Service>(services, { ...found, spec: { ...found.spec, ...wanted } });
     return;
   }

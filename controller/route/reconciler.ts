@@ -4,7 +4,8 @@ import { sameValue } from "../../api/equality.ts";
 import { annotation, label } from "../../api/keys.ts";
 import { keyOf } from "../../api/meta.ts";
 import { kIngresses, type KIngress } from "../../api/networking.ts";
-import { routes, type Route, type TrafficTarget } from "../../api/serving.ts";
+import { configurations, revisions, routes, type Route, type TrafficTarget } from "../../api/serving.ts";
+import { isNotFound } from "../../kube/client.ts";
 import { done, type Outcome } from "../../kube/reconciler.ts";
 import { configurationTarget, index, revisionTarget } from "../caches.ts";
 import { ensureChild } from "../children.ts";
@@ -12,12 +13,14 @@ import {
   NotOwnedError,
   notOwnedMessage,
   ownerKeys,
-  reconcileStatus,
+  statusReconciler,
+  StaleCacheError,
   type Deps,
   type Draft,
   type Reconciler,
 } from "../reconciler.ts";
-import { DomainNameError, hostOf, urlOf, type Host, type HostContext } from "./hosts.ts";
+import { reconcileCertificates, type RouteTls } from "./certificates.ts";
+import { DomainNameError, domainOf, hostOf, urlOf, type Host, type HostContext } from "./hosts.ts";
 import { ensurePlaceholders, leadPlaceholders } from "./placeholders.ts";
 import { makeIngress } from "./resources.ts";
 import { isInProgress, parseRollout, type Rollout } from "./rollout.ts";
@@ -28,6 +31,7 @@ type Resolved = Extract<Traffic, { is: "resolved" }>;
 
 export function routeReconciler(deps: Deps): Reconciler {
   const { caches, client, config, record } = deps;
+  const reconcileStatus = statusReconciler<Route>(deps, routes, routeConditions);
 
   const context = (route: Route): HostContext => ({
     network: config.current.network,
@@ -36,10 +40,13 @@ export function routeReconciler(deps: Deps): Reconciler {
     service: (name) => caches.services.get(`${route.metadata.namespace}/${name}`),
   });
 
-  function traffic({ object: route, status, conditions }: Draft<Route>): Resolved | undefined {
+  async function traffic({ object: route, status, conditions }: Draft<Route>): Promise<Resolved | undefined> {
     const { namespace } = route.metadata;
     try {
-      status.url = urlOf(hostOf(route, "", context(route)), config.current.network.defaultExternalScheme);
+      const host = hostOf(route, "", context(route));
+      // Until certificates are looked at below, the scheme is the one it had.
+      const secure = new Set(status.url?.startsWith("https:") === true ? [domainOf(host)] : []);
+      status.url = urlOf(host, config.current.network.defaultExternalScheme, secure);
     } catch (error) {
       if (error instanceof DomainNameError) conditions.markFalse("AllTrafficAssigned", "ErrorConfig", error.message);
       throw error;
@@ -49,14 +56,31 @@ export function routeReconciler(deps: Deps): Reconciler {
       revision: (name) => caches.revisions.get(`${namespace}/${name}`),
     });
     if (found.is === "resolved") return found;
+    // A watch may bring a Route before the other one brings what it names: no failure is told of that is none.
+    if (found.absent !== undefined && (await isThere(found.absent, namespace)))
+      throw new StaleCacheError(`${found.absent.is} ${found.absent.name} is there already`);
     conditions.set("AllTrafficAssigned", found.status, found.reason, found.message);
     return undefined;
+  }
+
+  async function isThere(
+    { is, name }: { is: "configuration" | "revision"; name: string },
+    namespace = "",
+  ): Promise<boolean> {
+    try {
+      await client.get(is === "configuration" ? configurations : revisions, name, namespace);
+      return true;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
   }
 
   async function ingressOf(
     route: Route,
     hosts: readonly Host[],
     targets: ReadonlyMap<string, RevisionTarget[]>,
+    certificates: RouteTls,
     conditions: Conditions,
   ): Promise<{ ingress: KIngress; rollout: Rollout; nextStepMs?: number }> {
     const key = keyOf(route);
@@ -76,6 +100,7 @@ export function routeReconciler(deps: Deps): Reconciler {
       rollout: step.rollout,
       config: config.current,
       clusterDomain: deps.clusterDomain,
+      certificates,
     });
     const { name = "" } = wanted.metadata;
     let child;
@@ -110,16 +135,19 @@ export function routeReconciler(deps: Deps): Reconciler {
   async function reconcileRoute(draft: Draft<Route>): Promise<Outcome> {
     const { object: route, status, conditions } = draft;
     if (!isObserved(route)) conditions.markUnknown("IngressReady", "IngressNotConfigured", ingressNotReconciled);
-    const resolved = traffic(draft);
+    const resolved = await traffic(draft);
     if (resolved === undefined) return done;
     const targets = targetsByHost(resolved.targets);
     const hosts = [...targets.keys()].map((tag) => hostOf(route, tag, context(route)));
-    const scheme = config.current.network.defaultExternalScheme;
-    status.traffic = statusTargets(resolved.targets).map((target) => shown(target, hosts, scheme));
     conditions.markTrue("AllTrafficAssigned");
+    const certificates = await reconcileCertificates(deps, route, hosts, conditions);
+    const { defaultExternalScheme } = config.current.network;
+    const url = (host: Host): string => urlOf(host, defaultExternalScheme, certificates.secure);
+    status.url = url(hosts[0]!);
+    status.traffic = statusTargets(resolved.targets).map((target) => shown(target, hosts, url));
     const { name, namespace } = route.metadata;
-    status.address = { url: `http://${name}.${namespace}.svc.${deps.clusterDomain}` };
-    conditions.markTrue("CertificateProvisioned", "TLSNotEnabled", "external-domain-tls is not enabled");
+    const local = `${name}.${namespace}.svc.${deps.clusterDomain}`;
+    status.address = { url: `${certificates.secure.has(local) ? "https" : "http"}://${local}` };
 
     const own = async <T>(work: Promise<T>): Promise<T> => {
       try {
@@ -132,7 +160,7 @@ export function routeReconciler(deps: Deps): Reconciler {
     };
     const [placeholders, { ingress, rollout, nextStepMs }] = await Promise.all([
       own(ensurePlaceholders(deps, route, hosts)),
-      ingressOf(route, hosts, targets, conditions),
+      ingressOf(route, hosts, targets, certificates, conditions),
     ]);
 
     const inProgress = isInProgress(rollout);
@@ -142,7 +170,7 @@ export function routeReconciler(deps: Deps): Reconciler {
     else if (!inProgress) conditions.set("IngressReady", ready.status, ready.reason, ready.message);
     await own(leadPlaceholders(deps, route, placeholders, ingress));
     if (inProgress) {
-      status.traffic = rolloutTraffic(status.traffic, resolved.targets, rollout, hosts, scheme);
+      status.traffic = rolloutTraffic(status.traffic, resolved.targets, rollout, hosts, url);
       conditions.markUnknown(
         "IngressReady",
         "RolloutInProgress",
@@ -158,7 +186,7 @@ export function routeReconciler(deps: Deps): Reconciler {
     async reconcile(key) {
       const route = caches.routes.get(key);
       if (route === undefined || route.metadata.deletionTimestamp !== undefined) return done;
-      return reconcileStatus(deps, routes, routeConditions, route, reconcileRoute);
+      return reconcileStatus(route, reconcileRoute);
     },
     watch: (enqueue) => {
       const pointingAt = (target: string): void =>
@@ -167,6 +195,12 @@ export function routeReconciler(deps: Deps): Reconciler {
         caches.routes.onChange(({ object }) => enqueue(keyOf(object))),
         caches.ingresses.onChange(({ object }) => ownerKeys(object, routes).forEach(enqueue)),
         caches.services.onChange(({ object }) => ownerKeys(object, routes).forEach(enqueue)),
+        caches.certificates.onChange(({ object }) => {
+          ownerKeys(object, routes).forEach(enqueue);
+          // A wildcard may serve every Route of its namespace.
+          if (object.metadata.labels?.[label.wildcardDomain] !== undefined)
+            caches.routes.list(object.metadata.namespace).forEach((route) => enqueue(keyOf(route)));
+        }),
         caches.configurations.onChange(({ object: { metadata } }) =>
           pointingAt(configurationTarget(metadata.namespace ?? "", metadata.name ?? "")),
         ),
@@ -187,14 +221,14 @@ export function routeReconciler(deps: Deps): Reconciler {
 
 const ingressNotReconciled = "Ingress has not yet been reconciled.";
 
-function shown(target: RevisionTarget, hosts: readonly Host[], scheme: string): TrafficTarget {
+function shown(target: RevisionTarget, hosts: readonly Host[], url: (host: Host) => string): TrafficTarget {
   const host = target.tag === "" ? undefined : hosts.find(({ tag }) => tag === target.tag);
   return {
     ...(target.tag === "" ? {} : { tag: target.tag }),
     revisionName: target.revisionName,
     latestRevision: target.latestRevision,
     percent: target.percent,
-    ...(host === undefined ? {} : { url: urlOf(host, scheme) }),
+    ...(host === undefined ? {} : { url: url(host) }),
   };
 }
 
@@ -204,7 +238,7 @@ function rolloutTraffic(
   targets: readonly RevisionTarget[],
   rollout: Rollout,
   hosts: readonly Host[],
-  scheme: string,
+  url: (host: Host) => string,
 ): TrafficTarget[] {
   const latest = targets.filter(({ latestRevision, percent }) => latestRevision && percent > 0);
   return steady.flatMap((entry) => {
@@ -216,9 +250,11 @@ function rolloutTraffic(
       ({ configurationName, tag }) =>
         target !== undefined && configurationName === target.configurationName && tag === undefined,
     );
+    // Several entries that lead to the latest Revision share one rollout: their sum is not the share of any of them.
+    if (running?.percent !== entry.percent) return [entry];
     if (target === undefined || running === undefined || running.revisions.length < 2) return [entry];
     return running.revisions.map(({ revisionName, percent }) =>
-      shown({ ...target, revisionName, percent, latestRevision: true }, hosts, scheme),
+      shown({ ...target, revisionName, percent, latestRevision: true }, hosts, url),
     );
   });
 }

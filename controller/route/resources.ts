@@ -15,10 +15,12 @@ import { controllerReference } from "../../kube/write.ts";
 import type { PlatformConfig } from "../config/store.ts";
 import { without } from "../reconciler.ts";
 import { domainOf, localNames, type Host } from "./hosts.ts";
+import type { RouteTls } from "./certificates.ts";
 import type { Rollout } from "./rollout.ts";
 import type { RevisionTarget } from "./traffic.ts";
 
-const alternativeClass = "networking.knative.dev/ingress-class";
+/** An older spelling of the annotation that names the class. */
+export const alternativeIngressClass = "networking.knative.dev/ingress-class";
 
 export interface IngressInput {
   route: Route;
@@ -28,11 +30,13 @@ export interface IngressInput {
   rollout: Rollout;
   config: Readonly<PlatformConfig>;
   clusterDomain: string;
+  /** Nothing where absent. */
+  certificates?: Pick<RouteTls, "tls" | "challenges">;
 }
 
 /** Throws on an http-protocol annotation that is none. */
 export function makeIngress(input: IngressInput): KIngress {
-  const { route, hosts, config, rollout } = input;
+  const { route, hosts, config, rollout, certificates } = input;
   const { name = "", namespace = "", labels = {}, annotations = {} } = route.metadata;
   const tagged = hosts.filter(({ tag }) => tag !== "");
   const tagToHost = Object.fromEntries(
@@ -46,9 +50,9 @@ export function makeIngress(input: IngressInput): KIngress {
       namespace,
       labels: { ...labels, [label.route]: name, [label.routeNamespace]: namespace },
       annotations: {
-        ...without(annotations, [annotation.lastApplied, alternativeClass]),
+        ...without(annotations, [annotation.lastApplied, alternativeIngressClass]),
         [annotation.ingressClass]:
-          annotations[annotation.ingressClass] ?? annotations[alternativeClass] ?? config.network.ingressClass,
+          annotations[annotation.ingressClass] ?? annotations[alternativeIngressClass] ?? config.network.ingressClass,
         [annotation.rollout]: JSON.stringify(rollout),
         ...(tagged.length > 0 ? { [annotation.tagToHost]: JSON.stringify(tagToHost) } : {}),
       },
@@ -56,12 +60,14 @@ export function makeIngress(input: IngressInput): KIngress {
     },
     spec: {
       ...httpOption(annotations, config),
+      ...((certificates?.tls.length ?? 0) > 0 ? { tls: certificates!.tls } : {}),
       rules: hosts.flatMap((host) => rulesOf(host, input)),
     },
   };
 }
 
-function httpOption(
+/** From the annotation, else as configured. Throws on an annotation that is none. */
+export function httpOption(
   annotations: Readonly<Record<string, string>>,
   config: Readonly<PlatformConfig>,
 ): Pick<KIngress["spec"], "httpOption"> {
@@ -83,7 +89,20 @@ function rulesOf(host: Host, input: IngressInput): IngressRule[] {
     visibility: "ClusterLocal",
     http,
   };
-  return host.public === undefined ? [local] : [local, { hosts: [host.public], visibility: "ExternalIP", http }];
+  if (host.public === undefined) return [local];
+  // The certificate's issuer asks by HTTP whether the host is ours.
+  const proofs = acmePaths(host.public, input.certificates?.challenges ?? []);
+  return [local, { hosts: [host.public], visibility: "ExternalIP", http: { paths: [...proofs, ...http.paths] } }];
+}
+
+/** HTTP-01 challenges of a host, ahead of its other paths. */
+export function acmePaths(host: string, challenges: RouteTls["challenges"]): IngressPath[] {
+  return challenges.flatMap(({ url, serviceNamespace, serviceName, servicePort }) => {
+    const { hostname, pathname } = new URL(url);
+    return hostname === host
+      ? [{ path: pathname, splits: [{ serviceNamespace, serviceName, servicePort, percent: 100 }] }]
+      : [];
+  });
 }
 
 function pathsOf(tag: string, input: IngressInput): IngressPath[] {
@@ -94,9 +113,7 @@ function pathsOf(tag: string, input: IngressInput): IngressPath[] {
   const byHeader = [...targets.keys()]
     .filter((key) => key !== "")
     .map((key) => ({ headers: { "Knative-Serving-Tag": { exact: key } }, splits: splitsOf(key, input) }));
-  return byHeader.length === 0
-    ? [path]
-    : [...byHeader, { ...path, appendHeaders: { "Knative-Serving-Default-Route": "true" } }];
+  return [...byHeader, { ...path, appendHeaders: { "Knative-Serving-Default-Route": "true" } }];
 }
 
 function splitsOf(tag: string, { route, targets, rollout, config }: IngressInput): IngressSplit[] {

@@ -17,7 +17,14 @@ export interface RevisionTarget {
 
 export type Traffic =
   | { is: "resolved"; targets: RevisionTarget[] }
-  | { is: "unresolved"; status: Condition["status"]; reason: string; message: string };
+  | {
+      is: "unresolved";
+      status: Condition["status"];
+      reason: string;
+      message: string;
+      /** Named, and not there as far as is known. */
+      absent?: { is: "configuration" | "revision"; name: string };
+    };
 
 type Unresolved = Extract<Traffic, { is: "unresolved" }>;
 
@@ -42,7 +49,10 @@ function ofConfiguration(entry: TrafficTarget, source: TrafficSource): RevisionT
   const name = entry.configurationName ?? "";
   const configuration = source.configuration(name);
   if (configuration === undefined)
-    return unresolved("False", "ConfigurationMissing", `Configuration "${name}" referenced in traffic not found.`);
+    return {
+      ...unresolved("False", "ConfigurationMissing", `Configuration "${name}" referenced in traffic not found.`),
+      absent: { is: "configuration", name },
+    };
   const latest = configuration.status?.latestReadyRevisionName ?? "";
   if (latest === "") {
     const ready = conditionOf(configuration, "Ready");
@@ -67,8 +77,7 @@ function ofConfiguration(entry: TrafficTarget, source: TrafficSource): RevisionT
 function ofRevision(route: Route, entry: TrafficTarget, source: TrafficSource): RevisionTarget | Unresolved {
   const name = entry.revisionName ?? "";
   const revision = source.revision(name);
-  if (revision === undefined)
-    return unresolved("False", "RevisionMissing", `Revision "${name}" referenced in traffic not found.`);
+  if (revision === undefined) return missingRevision(name);
   const service = route.metadata.labels?.[label.service];
   const owner = revision.metadata.labels?.[label.service];
   if (service !== undefined && owner !== service)
@@ -85,14 +94,18 @@ function ofRevision(route: Route, entry: TrafficTarget, source: TrafficSource): 
 
 function checkRevision(name: string, source: TrafficSource): Revision | Unresolved {
   const revision = source.revision(name);
-  if (revision === undefined)
-    return unresolved("False", "RevisionMissing", `Revision "${name}" referenced in traffic not found.`);
+  if (revision === undefined) return missingRevision(name);
   if (isReady(revision)) return revision;
   const ready = conditionOf(revision, "Ready");
   return ready?.status === "False"
     ? unresolved("False", "RevisionMissing", `Revision "${name}" failed to become ready`, ready.message)
     : unresolved("Unknown", "RevisionMissing", `Revision "${name}" is not yet ready`, ready?.message);
 }
+
+const missingRevision = (name: string): Unresolved => ({
+  ...unresolved("False", "RevisionMissing", `Revision "${name}" referenced in traffic not found.`),
+  absent: { is: "revision", name },
+});
 
 /** Knative's sentence, and after it what we know of the cause. */
 function unresolved(status: Condition["status"], reason: string, sentence: string, cause = ""): Unresolved {

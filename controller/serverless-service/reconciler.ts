@@ -5,13 +5,14 @@ import { sameValue } from "../../api/equality.ts";
 import { label } from "../../api/keys.ts";
 import { keyOf, type KubeObject, type Resource } from "../../api/meta.ts";
 import { serverlessServices, type ServerlessService } from "../../api/networking.ts";
+import { isConflict } from "../../kube/client.ts";
 import { done } from "../../kube/reconciler.ts";
 import type { Lister } from "../../kube/informer.ts";
 import { ensureChild, type Child } from "../children.ts";
 import {
   NotOwnedError,
-  reconcileStatus,
   StaleCacheError,
+  statusReconciler,
   type Deps,
   type Draft,
   type Reconciler,
@@ -25,8 +26,29 @@ import {
 } from "./resources.ts";
 import { chooseSubset } from "./subset.ts";
 
+const notReady = "K8s Service is not ready";
+
+type What = "PrivateService" | "PublicService" | "PublicEndpoints";
+
+/** What could not be done shows as the reason, until another try does it. */
+async function failingAs<T>(conditions: Conditions, reason: string, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (error) {
+    if (!isConflict(error) && !(error instanceof StaleCacheError))
+      conditions.markUnknown("EndpointsPopulated", reason, notReady);
+    throw error;
+  }
+}
+
 export function serverlessServiceReconciler(deps: Deps): Reconciler {
   const { caches, client, systemNamespace } = deps;
+  // The autoscaler waits for what it says: nothing is held back.
+  const reconcileStatus = statusReconciler<ServerlessService>(
+    { ...deps, statusPauseMs: 0 },
+    serverlessServices,
+    serverlessServiceConditions,
+  );
   const activatorKey = `${systemNamespace}/activator-service`;
 
   async function owned<T extends KubeObject>(
@@ -35,18 +57,23 @@ export function serverlessServiceReconciler(deps: Deps): Reconciler {
     resource: Resource,
     cache: Lister<T>,
     wanted: T,
+    what: What,
   ): Promise<Child<T>> {
-    const child = await ensureChild(client, resource, cache, sks, wanted);
+    const child = await failingAs(conditions, `Creating${what}`, () =>
+      ensureChild(client, resource, cache, sks, wanted),
+    );
     if (child.is !== "foreign") return child;
     const message = `Resource ${wanted.metadata.name} of type ${resource.kind} is not owned by SKS`;
     conditions.markFalse("EndpointsPopulated", "NotOwned", message);
     throw new NotOwnedError(message);
   }
 
-  async function serviceOf(sks: ServerlessService, conditions: Conditions, wanted: Service): Promise<void> {
-    const { object: found } = await owned(sks, conditions, services, caches.services, wanted);
+  async function serviceOf(sks: ServerlessService, conditions: Conditions, wanted: Service, what: What): Promise<void> {
+    const { object: found } = await owned(sks, conditions, services, caches.services, wanted, what);
     if (sameValue(found.spec.selector, wanted.spec.selector) && samePorts(found, wanted)) return;
-    await client.update<Service>(services, { ...found, spec: { ...found.spec, ...wanted.spec } });
+    await failingAs(conditions, `Updating${what}`, () =>
+      client.update<Service>(services, { ...found, spec: { ...found.spec, ...wanted.spec } }),
+    );
   }
 
   async function reconcileSks({ object: sks, status, conditions }: Draft<ServerlessService>): Promise<void> {
@@ -55,7 +82,10 @@ export function serverlessServiceReconciler(deps: Deps): Reconciler {
     const selector = deployment?.spec.selector.matchLabels;
     if (selector === undefined) throw new StaleCacheError(`Deployment ${sks.spec.objectRef.name} is not there yet`);
     const privateService = makePrivateService(sks, selector);
-    await Promise.all([serviceOf(sks, conditions, privateService), serviceOf(sks, conditions, makePublicService(sks))]);
+    await Promise.all([
+      serviceOf(sks, conditions, privateService, "PrivateService"),
+      serviceOf(sks, conditions, makePublicService(sks), "PublicService"),
+    ]);
     status.privateServiceName = privateService.metadata.name ?? "";
     status.serviceName = name;
 
@@ -66,11 +96,14 @@ export function serverlessServiceReconciler(deps: Deps): Reconciler {
     const proxy = !isBacked || (sks.spec.mode === "Proxy" && hasActivators);
     const subsets = proxy ? activatorSubsets(sks, activators) : servingSubsets(sks, backends, () => true);
     const wanted = makePublicEndpoints(sks, subsets);
-    const { object: found } = await owned(sks, conditions, endpoints, caches.endpoints, wanted);
-    if (!sameValue(found.subsets ?? [], subsets)) await client.update<Endpoints>(endpoints, { ...found, subsets });
+    const { object: found } = await owned(sks, conditions, endpoints, caches.endpoints, wanted, "PublicEndpoints");
+    if (!sameValue(found.subsets ?? [], subsets))
+      await failingAs(conditions, "UpdatingPublicEndpoints", () =>
+        client.update<Endpoints>(endpoints, { ...found, subsets }),
+      );
 
     if (isBacked) conditions.markTrue("EndpointsPopulated");
-    else conditions.markUnknown("EndpointsPopulated", "NoHealthyBackends", "K8s Service is not ready");
+    else conditions.markUnknown("EndpointsPopulated", "NoHealthyBackends", notReady);
     const throughActivator = sks.spec.mode === "Proxy" || !isBacked;
     conditions.set(
       "ActivatorEndpointsPopulated",
@@ -95,7 +128,7 @@ export function serverlessServiceReconciler(deps: Deps): Reconciler {
     async reconcile(key) {
       const sks = caches.serverlessServices.get(key);
       if (sks === undefined || sks.metadata.deletionTimestamp !== undefined) return done;
-      return reconcileStatus(deps, serverlessServices, serverlessServiceConditions, sks, reconcileSks);
+      return reconcileStatus(sks, reconcileSks);
     },
     watch: (enqueue) => [
       caches.serverlessServices.onChange(({ object }) => enqueue(keyOf(object))),

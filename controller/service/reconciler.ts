@@ -11,7 +11,8 @@ import {
   NotOwnedError,
   notOwnedMessage,
   ownerKeys,
-  reconcileStatus,
+  StaleCacheError,
+  statusReconciler,
   type Deps,
   type Reconciler,
 } from "../reconciler.ts";
@@ -21,6 +22,7 @@ import { keyOf } from "../../api/meta.ts";
 
 export function serviceReconciler(deps: Deps): Reconciler {
   const { caches, client, record } = deps;
+  const reconcileStatus = statusReconciler<KService>(deps, kServices, serviceConditions);
 
   /** The child as it should be: created, or replaced where it differs. Undefined when it belongs to somebody else. */
   async function child<T extends Configuration | Route>(
@@ -34,12 +36,13 @@ export function serviceReconciler(deps: Deps): Reconciler {
     try {
       found = await ensureChild<T>(client, resource, cache, service, make(undefined));
     } catch (error) {
-      record(
-        service,
-        "Warning",
-        "CreationFailed",
-        `Failed to create ${resource.kind} ${JSON.stringify(name)}: ${(error as Error).message}`,
-      );
+      if (!(error instanceof StaleCacheError))
+        record(
+          service,
+          "Warning",
+          "CreationFailed",
+          `Failed to create ${resource.kind} ${JSON.stringify(name)}: ${(error as Error).message}`,
+        );
       throw error;
     }
     if (found.is === "foreign") return undefined;
@@ -59,7 +62,7 @@ export function serviceReconciler(deps: Deps): Reconciler {
     async reconcile(key) {
       const service = caches.kServices.get(key);
       if (service === undefined || service.metadata.deletionTimestamp !== undefined) return done;
-      return reconcileStatus(deps, kServices, serviceConditions, service, async ({ status, conditions }) => {
+      return reconcileStatus(service, async ({ status, conditions }) => {
         const { name = "" } = service.metadata;
         const configuration = await child(service, configurations, caches.configurations, (existing) =>
           makeConfiguration(service, existing),

@@ -98,6 +98,25 @@ test("a Service becomes Ready with all its children, and then nothing is written
   t.equal(placeholder.spec.type, "ExternalName");
 
   await plane.settled();
+  const creates = plane.writes.filter((write) => write.startsWith("create"));
+  t.equal(new Set(creates).size, creates.length, "nothing is made twice");
+  t.same(
+    plane.writes.filter((write) => write.startsWith("patch") || write.startsWith("delete")),
+    [],
+    "and nothing is mended",
+  );
+  for (const [kind, most] of [
+    ["services", 6],
+    ["configurations", 3],
+    ["revisions", 4],
+    ["routes", 4],
+    ["ingresses", 2],
+  ] as const) {
+    const count = plane.writes.filter(
+      (write) => write === `update ${kind} ${kind === "revisions" ? "hello-00001" : "hello"} status`,
+    );
+    t.ok(count.length <= most, `${count.length} statuses of ${kind}, at most ${most}`);
+  }
   const before = plane.writes.length;
   // A touch that changes nothing runs every reconciler of the Service.
   const stored = await plane.client.get<KService>(kServices, "hello", "default");
