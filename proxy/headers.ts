@@ -1,31 +1,39 @@
 /**
- * Header fields in order of arrival, as they were spelled. Names compare without regard to case. A request has some
- * ten fields, so a scan over one flat array is cheaper than any index.
+ * The fields of a request head, as layers read and edit them. Names compare without regard to case, order and spelling
+ * stay. There are two: the engine's HeadFields of http1/, which leaves a received head where it is until it is asked,
+ * and the plain list here, for what HTTP/2 brings and for tests.
  */
-export class HeaderList {
+import { isToken, lowered } from "./http1/octets.ts";
+
+export interface HeaderList {
+  /** The first value; a repeated field has others, see {@link all}. */
+  get(name: string): string | undefined;
+  /** Every value in order. */
+  all(name: string): string[];
+  has(name: string): boolean;
+  /** Keeps the place and the spelling of the first field of that name; further ones go. */
+  set(name: string, value: string): void;
+  append(name: string, value: string): void;
+  delete(name: string): void;
+  /** Name, value, name, value, …: the form node:http2 takes. Do not change it. */
+  raw(): string[];
+}
+
+/** A request has some ten fields, so a scan over one flat array is cheaper than any index. */
+export class FieldList implements HeaderList {
   /** Name, value, name, value, … */
   readonly #fields: string[];
 
-  private constructor(fields: string[]) {
+  /** `fields` become this object's own. */
+  constructor(fields: string[]) {
     this.#fields = fields;
   }
 
-  /** Takes a copy of node's `rawHeaders`. */
-  static from(rawHeaders: readonly string[]): HeaderList {
-    return new HeaderList(rawHeaders.slice());
-  }
-
-  static of(fields: Readonly<Record<string, string>>): HeaderList {
-    return new HeaderList(Object.entries(fields).flat());
-  }
-
-  /** The first value; a repeated field has others, see {@link all}. */
   get(name: string): string | undefined {
     const at = this.#find(name, 0);
     return at < 0 ? undefined : this.#fields[at + 1];
   }
 
-  /** Every value in order. */
   all(name: string): string[] {
     const values: string[] = [];
     for (let at = this.#find(name, 0); at >= 0; at = this.#find(name, at + 2)) values.push(this.#fields[at + 1]!);
@@ -36,7 +44,6 @@ export class HeaderList {
     return this.#find(name, 0) >= 0;
   }
 
-  /** Keeps the place and the spelling of the first field of that name; further ones go. */
   set(name: string, value: string): void {
     const at = this.#find(name, 0);
     if (at < 0) {
@@ -55,7 +62,6 @@ export class HeaderList {
     this.#deleteFrom(name, 0);
   }
 
-  /** The flat list itself, in the form node:http and node:http2 take: name, value, name, value. Do not change it. */
   raw(): string[] {
     return this.#fields;
   }
@@ -66,15 +72,22 @@ export class HeaderList {
 
   #find(name: string, from: number): number {
     const fields = this.#fields;
-    const { length } = name;
-    let lower: string | undefined;
-    for (let at = from; at < fields.length; at += 2) {
-      const candidate = fields[at]!;
-      if (candidate.length !== length) continue;
-      if (candidate === name) return at;
-      lower ??= name.toLowerCase();
-      if (candidate.toLowerCase() === lower) return at;
-    }
+    for (let at = from; at < fields.length; at += 2) if (sameName(fields[at]!, name)) return at;
     return -1;
   }
+}
+
+export const HeaderList = {
+  /** Takes a copy of node's `rawHeaders`. */
+  from: (rawHeaders: readonly string[]): HeaderList => new FieldList(rawHeaders.slice()),
+  of: (fields: Readonly<Record<string, string>>): HeaderList => new FieldList(Object.entries(fields).flat()),
+} as const;
+
+/** Field names are the same without regard to case. */
+export function sameName(one: string, other: string): boolean {
+  if (one.length !== other.length) return false;
+  if (one === other) return true;
+  for (let at = 0; at < one.length; at += 1)
+    if (lowered[one.charCodeAt(at)] !== lowered[other.charCodeAt(at)]) return false;
+  return isToken(one);
 }

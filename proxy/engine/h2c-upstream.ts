@@ -1,8 +1,13 @@
 /** Calls to an upstream that speaks HTTP/2 without TLS and without asking first, on node:http2. */
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
+import type { Upstream } from "../exchange.ts";
+import { FieldList } from "../headers.ts";
+import { requestFields } from "../hop-by-hop.ts";
+import { noBody } from "../http1/framing.ts";
 import { http2, http2Code } from "./builtins.ts";
-import { failureText, type CallOptions, type UpstreamCall, type UpstreamEvents } from "./sides.ts";
-import { objectOf } from "./http2-client-side.ts";
+import { framingOf, objectOf } from "./http2-client-side.ts";
+import { isLent } from "./read-buffer.ts";
+import { addressText, failureText, none, type OutgoingCall, type StartCall, type UpstreamCall } from "./sides.ts";
 
 const idleMs = 90_000;
 const connectTimeoutMs = 10_000;
@@ -21,7 +26,7 @@ interface Connection {
 }
 
 export interface H2cPool {
-  call(options: CallOptions, events: UpstreamEvents): UpstreamCall;
+  call: StartCall;
   close(): void;
 }
 
@@ -29,7 +34,7 @@ export function createH2cPool(): H2cPool {
   const byAddress = new Map<string, Set<Connection>>();
 
   const open = (host: string, port: number): Connection => {
-    const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    const address = addressText(host, port);
     let connections = byAddress.get(address);
     if (connections === undefined) byAddress.set(address, (connections = new Set()));
     for (const connection of connections) if (connection.streams < connection.limit) return connection;
@@ -79,7 +84,7 @@ export function createH2cPool(): H2cPool {
   };
 
   return {
-    call: (options, events) => new H2cCall(open, options, events),
+    call: (call, upstream) => new H2cCall(open, call, upstream),
     close() {
       for (const connections of byAddress.values()) for (const { session } of connections) session.destroy();
       byAddress.clear();
@@ -88,20 +93,26 @@ export function createH2cPool(): H2cPool {
 }
 
 class H2cCall implements UpstreamCall {
-  readonly #options: CallOptions;
-  readonly #events: UpstreamEvents;
+  /** Told when the connection is there, which a new stream's may not be. */
+  readonly ready = false;
+  readonly #call: OutgoingCall;
+  readonly #upstream: Upstream;
   #stream: ClientHttp2Stream | undefined;
-  #trailers: readonly string[] = [];
-  #requestTrailers: readonly string[] = [];
+  #trailers: readonly string[] = none;
+  #requestTrailers: readonly string[] = none;
+  #full = false;
   #settled = false;
+  /** Of the response: it was told, and how it ended. */
+  #responded = false;
+  #over = false;
 
-  constructor(open: (host: string, port: number) => Connection, options: CallOptions, events: UpstreamEvents) {
-    this.#options = options;
-    this.#events = events;
+  constructor(open: (host: string, port: number) => Connection, call: OutgoingCall, upstream: Upstream) {
+    this.#call = call;
+    this.#upstream = upstream;
     let error: Error | undefined;
     // A session that is just closing refuses new streams; the next one is new.
     for (let attempt = 0; attempt < 3 && this.#stream === undefined; attempt += 1) {
-      const connection = open(options.host, options.port);
+      const connection = open(upstream.host, upstream.port);
       try {
         this.#start(connection);
       } catch (thrown) {
@@ -113,9 +124,15 @@ class H2cCall implements UpstreamCall {
     if (this.#stream === undefined) queueMicrotask(() => this.#fail(error ?? new Error("no connection"), false));
   }
 
-  write(chunk: Buffer): boolean {
+  write(chunk: Buffer, start: number, end: number): void {
     const stream = this.#stream!;
-    return stream.destroyed || stream.writableEnded || stream.write(chunk);
+    if (stream.destroyed || stream.writableEnded) return;
+    const view = chunk.subarray(start, end);
+    if (!stream.write(isLent(chunk) ? Buffer.from(view) : view)) this.#full = true;
+  }
+
+  flush(): boolean {
+    return !this.#full || this.#stream!.destroyed;
   }
 
   finish(trailers: readonly string[]): void {
@@ -123,15 +140,48 @@ class H2cCall implements UpstreamCall {
     if (!this.#stream!.destroyed) this.#stream!.end();
   }
 
+  hold(): void {
+    this.#stream?.pause();
+  }
+
+  resume(): void {
+    this.#stream?.resume();
+  }
+
   abort(): void {
     this.#settled = true;
-    this.#stream?.close(http2Code.cancel);
+    this.#over = true;
+    const stream = this.#stream;
+    stream?.close(http2Code.cancel);
+    // Unread data would keep it from closing.
+    stream?.resume();
   }
 
   #start(connection: Connection): void {
-    const { method, target, authority, fields, body } = this.#options;
+    const call = this.#call;
+    const { host, port } = this.#upstream;
+    const { head, peerAddress } = call;
+    const body = call.body.is !== "none";
+    const fallbackHost = addressText(host, port);
+    const fields = requestFields(head, {
+      protocol: "h2c",
+      peerAddress,
+      body: call.body,
+      upgrade: undefined,
+      fallbackHost,
+    });
     const stream = connection.session.request(
-      [":method", method, ":scheme", "http", ":authority", authority, ":path", target, ...fields],
+      [
+        ":method",
+        head.method,
+        ":scheme",
+        "http",
+        ":authority",
+        head.host === "" ? fallbackHost : head.host,
+        ":path",
+        head.target,
+        ...fields,
+      ],
       { endStream: !body, waitForTrailers: body },
     );
     this.#stream = stream;
@@ -142,57 +192,83 @@ class H2cCall implements UpstreamCall {
       if (connection.streams === 0) connection.session.unref();
       const reached = connection.connected;
       this.#fail(connection.error ?? new Error(`stream closed with code ${stream.rstCode}`), reached);
+      this.#broke();
     });
     stream.on("error", (error: NodeJS.ErrnoException) => {
       const refused = stream.rstCode === http2Code.refusedStream;
       this.#fail(connection.error ?? error, connection.connected && !refused);
+      this.#broke();
     });
-    stream.on("drain", this.#events.onDrain);
+    stream.on("drain", () => {
+      this.#full = false;
+      call.upstreamDrained();
+    });
     stream.on("wantTrailers", () => {
       stream.sendTrailers(
         objectOf(this.#requestTrailers.map((part, at) => (at % 2 === 0 ? part.toLowerCase() : part))),
       );
     });
     stream.on("headers", (fields: Record<string, unknown>, _flags: number, raw?: string[]) => {
-      if (!this.#settled) this.#events.onInform(Number(fields[":status"]), "", withoutPseudo(raw ?? []));
+      if (!this.#settled) call.upstreamInformed(Number(fields[":status"]), "", withoutPseudo(raw ?? []));
     });
     stream.on("trailers", (_fields: unknown, _flags: number, raw?: string[]) => {
-      this.#trailers = raw ?? [];
+      this.#trailers = raw ?? none;
     });
     stream.on("response", (headers: Record<string, unknown>, flags: number, raw?: string[]) => {
       if (this.#settled) return;
       this.#settled = true;
-      this.#events.onResponse({
-        status: Number(headers[":status"]),
-        reason: "",
-        fields: withoutPseudo(raw ?? []),
-        body: stream,
-        headOnly: (flags & endStreamFlag) !== 0,
-        // Not set yet when a stream ends well.
-        whole: () => (stream.rstCode ?? http2Code.noError) === http2Code.noError,
-        trailers: () => this.#trailers,
-      });
+      this.#respond(stream, Number(headers[":status"]), withoutPseudo(raw ?? []), (flags & endStreamFlag) !== 0);
     });
     if (!body) return;
     if (connection.connected) queueMicrotask(() => this.#ready());
     else connection.session.once("connect", () => this.#ready());
   }
 
+  #respond(stream: ClientHttp2Stream, status: number, fields: FieldList, headOnly: boolean): void {
+    const call = this.#call;
+    const bodyless = call.head.method === "HEAD" || status === 204 || status === 304;
+    this.#responded = true;
+    stream.on("data", (chunk: Buffer) => {
+      if (this.#over) return;
+      if (!bodyless) call.upstreamBody(chunk, 0, chunk.length, chunk.length);
+      call.upstreamPaused();
+    });
+    stream.on("end", () => {
+      if (this.#over) return;
+      // It may end without a word after a reset. The code is not set yet when a stream ends well.
+      if ((stream.rstCode ?? http2Code.noError) !== http2Code.noError) {
+        this.#broke();
+        return;
+      }
+      this.#over = true;
+      call.upstreamEnded(bodyless ? none : this.#trailers);
+    });
+    call.upstreamResponded(status, "", fields, bodyless ? noBody : framingOf(fields, false), headOnly);
+    if (!this.#over) call.upstreamPaused();
+  }
+
+  /** A response that is not whole stays so. */
+  #broke(): void {
+    if (!this.#responded || this.#over) return;
+    this.#over = true;
+    this.#call.upstreamBroke();
+  }
+
   #ready(): void {
-    if (!this.#settled) this.#events.onReady();
+    if (!this.#settled) this.#call.upstreamReady();
   }
 
   #fail(error: Error, reached: boolean): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#events.onFailure(failureText(error, this.#options.host, this.#options.port), reached, error);
+    this.#call.upstreamFailed(failureText(error, this.#upstream.host, this.#upstream.port), reached, error);
   }
 }
 
-function withoutPseudo(raw: readonly string[]): string[] {
+function withoutPseudo(raw: readonly string[]): FieldList {
   const out: string[] = [];
   for (let at = 0; at + 1 < raw.length; at += 2) if (!raw[at]!.startsWith(":")) out.push(raw[at]!, raw[at + 1]!);
-  return out;
+  return new FieldList(out);
 }
 
 function isSessionGone(error: NodeJS.ErrnoException): boolean {

@@ -1,11 +1,15 @@
 /** A client that speaks HTTP/2, on node:http2: one stream is one exchange. */
 import type { ServerHttp2Stream } from "node:http2";
-import type { Duplex, Readable } from "node:stream";
-import { HeaderList, type RequestHead } from "../exchange.ts";
+import type { Duplex } from "node:stream";
+import { FieldList } from "../headers.ts";
+import type { HeaderList, RequestHead } from "../exchange.ts";
+import { responseFields } from "../hop-by-hop.ts";
+import { noBody, untilClose, type Framing } from "../http1/framing.ts";
 import { http2Code } from "./builtins.ts";
-import type { ClientEvents, ClientSide } from "./sides.ts";
+import { isLent } from "./read-buffer.ts";
+import { none, type ClientEvents, type ClientSide } from "./sides.ts";
 
-class Http2RequestHead implements RequestHead {
+export class Http2RequestHead implements RequestHead {
   readonly method: string;
   target: string;
   readonly httpVersion = "2.0";
@@ -30,10 +34,10 @@ class Http2RequestHead implements RequestHead {
     if (cookies.length > 0) fields.push("cookie", cookies.join("; "));
     this.method = method;
     this.target = target;
-    this.headers = HeaderList.from(fields);
+    this.headers = new FieldList(fields);
     if (authority !== undefined) {
       this.headers.delete("host");
-      this.headers.raw().unshift("host", authority);
+      fields.unshift("host", authority);
     }
   }
 
@@ -46,89 +50,133 @@ class Http2RequestHead implements RequestHead {
   }
 }
 
+/** What a body of HTTP/2 is to others: nghttp2 has seen to it that a length that is announced is kept. */
+export function framingOf(fields: HeaderList, endStream: boolean): Framing {
+  if (endStream) return noBody;
+  const length = fields.get("content-length");
+  if (length === undefined || !/^\d{1,15}$/.test(length)) return untilClose;
+  return { is: "length", bytes: Number(length) };
+}
+
 export class Http2ClientSide implements ClientSide {
-  readonly head: RequestHead;
   readonly http2 = true;
-  readonly body: Readable | undefined;
-  readonly upgrade = undefined;
+  readonly takesChunks = false;
   readonly #stream: ServerHttp2Stream;
-  #trailers: readonly string[] = [];
-  #responseTrailers: readonly string[] = [];
+  readonly #method: string;
+  /** The request has a body. */
+  readonly #bodied: boolean;
+  #exchange: ClientEvents | undefined;
+  #trailers: readonly string[] = none;
+  #responseTrailers: readonly string[] = none;
   #finished = false;
+  #full = false;
   /** The whole response was written. */
   #ended = false;
 
-  constructor(stream: ServerHttp2Stream, rawHeaders: readonly string[], endStream: boolean, events: ClientEvents) {
+  constructor(stream: ServerHttp2Stream, method: string, endStream: boolean) {
     this.#stream = stream;
-    this.head = new Http2RequestHead(rawHeaders);
-    this.body = endStream ? undefined : stream;
+    this.#method = method;
+    this.#bodied = !endStream;
+  }
+
+  /** Before anything is asked of it. */
+  attach(exchange: ClientEvents): void {
+    this.#exchange = exchange;
+    const stream = this.#stream;
     stream.on("trailers", (_fields: unknown, _flags: number, raw?: string[]) => {
-      this.#trailers = raw ?? [];
+      this.#trailers = raw ?? none;
     });
     stream.on("wantTrailers", () => {
       stream.sendTrailers(trailersOf(this.#responseTrailers));
+    });
+    stream.on("drain", () => {
+      this.#full = false;
+      exchange.clientDrained();
     });
     stream.on("close", () => {
       if (this.#finished) return;
       this.#finished = true;
       // RST_STREAM with NO_ERROR after a whole answer is how HTTP/2 refuses the rest of a body.
-      if (this.#ended && stream.writableFinished && stream.rstCode === http2Code.noError) events.onFinished();
-      else events.onGone();
+      if (this.#ended && stream.writableFinished && stream.rstCode === http2Code.noError) exchange.clientFinished();
+      else exchange.clientLeft();
     });
     stream.on("finish", () => {
       // Node also ends the writing side of a stream that the client resets.
       if (this.#finished || !this.#ended) return;
       this.#finished = true;
-      events.onFinished();
+      exchange.clientFinished();
       if (!this.requestComplete) stream.close(http2Code.noError);
     });
     stream.on("error", () => {});
   }
 
   get requestComplete(): boolean {
-    return this.body === undefined || this.#stream.readableEnded;
+    return !this.#bodied || this.#stream.readableEnded;
   }
 
-  get requestBroken(): boolean {
-    return this.#stream.aborted || this.#stream.rstCode !== http2Code.noError;
+  readBody(): void {
+    const stream = this.#stream;
+    const exchange = this.#exchange!;
+    stream.on("data", (chunk: Buffer) => {
+      exchange.requestBody(chunk, 0, chunk.length, chunk.length);
+      exchange.requestPaused();
+    });
+    stream.on("end", () => {
+      // Half a request must not look like a whole one; `close` follows.
+      if (!stream.aborted && stream.rstCode === http2Code.noError) exchange.requestEnded(this.#trailers);
+    });
+    exchange.requestPaused();
   }
 
-  requestTrailers(): readonly string[] {
-    return this.#trailers;
+  hold(): void {
+    this.#stream.pause();
   }
 
-  inform(status: number, _reason: string, fields: string[]): void {
+  resume(): void {
+    this.#stream.resume();
+  }
+
+  dropBody(): void {
+    this.#stream.resume();
+  }
+
+  inform(status: number, _reason: string, fields: HeaderList): void {
     if (!this.#usable() || this.#stream.headersSent) return;
-    this.#stream.additionalHeaders(objectOf([":status", String(status), ...fields]));
+    const list = responseFields(fields, { http2: true, trailer: false });
+    this.#stream.additionalHeaders(objectOf([":status", String(status), ...list]));
   }
 
-  respond(status: number, _reason: string, fields: string[], headOnly: boolean): void {
-    if (!this.#usable()) return;
-    const bodyless = headOnly || this.head.method === "HEAD" || status === 204 || status === 304;
-    this.#stream.respond(
-      [":status", String(status), ...fields],
-      bodyless ? { endStream: true } : { waitForTrailers: true },
+  respond(status: number, _reason: string, fields: HeaderList, body: Framing, headOnly: boolean): void {
+    const bodyless = headOnly || body.is === "none";
+    this.#respond(
+      status,
+      responseFields(fields, { http2: true, trailer: !bodyless && body.is !== "length" }),
+      bodyless,
     );
   }
 
-  flush(): void {
-    // respond() has sent the head.
+  reply(status: number, fields: readonly string[], body: string): void {
+    const length = Buffer.byteLength(body);
+    const list = fields.map((part, at) => (at % 2 === 0 ? part.toLowerCase() : part));
+    this.#respond(status, [...list, "content-length", String(length)], length === 0 || this.#method === "HEAD");
+    this.#ended = true;
+    if (this.#usable() && !this.#stream.writableEnded) this.#stream.end(body, "utf8");
   }
 
-  write(chunk: Buffer): boolean {
-    return !this.#usable() || this.#stream.writableEnded || this.#stream.write(chunk);
+  write(chunk: Buffer, start: number, end: number): void {
+    if (!this.#usable() || this.#stream.writableEnded) return;
+    const view = chunk.subarray(start, end);
+    if (!this.#stream.write(isLent(chunk) ? Buffer.from(view) : view)) this.#full = true;
   }
 
-  onDrain(listener: () => void): void {
-    this.#stream.on("drain", listener);
+  flush(): boolean {
+    return !this.#full || !this.#usable();
   }
 
-  finish(body: string | undefined, trailers: readonly string[]): void {
+  finish(trailers: readonly string[]): void {
     this.#responseTrailers = trailers;
     this.#ended = true;
-    if (!this.#usable() || this.#stream.writableEnded) return;
-    if (body === undefined) this.#stream.end();
-    else this.#stream.end(body, "utf8");
+    if (this.#usable() && !this.#stream.writableEnded) this.#stream.end();
   }
 
   takeOver(): { socket: Duplex; head: Buffer } {
@@ -139,6 +187,14 @@ export class Http2ClientSide implements ClientSide {
     this.#finished = true;
     // close() would end the stream before it resets it, and the client would take the rest for the whole.
     this.#stream.destroy(new Error("the response was broken off"));
+  }
+
+  #respond(status: number, fields: string[], bodyless: boolean): void {
+    if (!this.#usable()) return;
+    this.#stream.respond(
+      [":status", String(status), ...fields],
+      bodyless ? { endStream: true } : { waitForTrailers: true },
+    );
   }
 
   #usable(): boolean {

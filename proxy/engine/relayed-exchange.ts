@@ -1,12 +1,16 @@
 /** An exchange over two sides: who may still speak, what is aborted when one goes, and when it is over. */
-import type { Readable } from "node:stream";
-import { UpstreamError, type Exchange, type ExchangeEnd, type RequestHead, type Upstream } from "../exchange.ts";
-import { requestFields, responseFields } from "../hop-by-hop.ts";
-import { http } from "./builtins.ts";
-import type { CallOptions, ClientEvents, ClientSide, UpstreamCall, UpstreamEvents, UpstreamResponse } from "./sides.ts";
+import type { Duplex } from "node:stream";
+import {
+  UpstreamError,
+  type Exchange,
+  type ExchangeEnd,
+  type HeaderList,
+  type RequestHead,
+  type Upstream,
+} from "../exchange.ts";
+import type { Framing } from "../http1/framing.ts";
+import type { ClientEvents, ClientSide, OutgoingCall, StartCall, UpstreamCall } from "./sides.ts";
 import { splice, type Splice } from "./splice.ts";
-
-export type StartCall = (protocol: Upstream["protocol"], options: CallOptions, events: UpstreamEvents) => UpstreamCall;
 
 export interface Peer {
   address: string;
@@ -14,47 +18,60 @@ export interface Peer {
   secure: boolean;
 }
 
-interface Pending {
-  resolve: () => void;
-  reject: (error: UpstreamError) => void;
+export interface ExchangeOwner {
+  startCall: StartCall;
+  ended(exchange: RelayedExchange): void;
 }
 
-export class RelayedExchange implements Exchange {
+/** How the client's request came; the server makes one per request. */
+export class RelayedExchange implements Exchange, ClientEvents, OutgoingCall {
   readonly startedMs = performance.now();
-  readonly peerAddress: string;
-  readonly peerPort: number;
-  readonly secure: boolean;
+  readonly head: RequestHead;
+  readonly body: Framing;
+  readonly upgrade: string | undefined;
   status = 0;
   requestBytes = 0;
   responseBytes = 0;
   upgraded = false;
+  readonly #owner: ExchangeOwner;
   readonly #client: ClientSide;
-  readonly #startCall: StartCall;
+  readonly #peer: Peer;
   #end: ExchangeEnd | undefined;
   /** The whole response was handed to the client's side. */
   #sentAll = false;
   #call: UpstreamCall | undefined;
-  #source: Readable | undefined;
+  #protocol: Upstream["protocol"] = "http1";
   #splice: Splice | undefined;
-  #pending: Pending | undefined;
+  #resolve: (() => void) | undefined;
+  #reject: ((error: Error) => void) | undefined;
+  /** The body is on its way: it cannot be sent again. */
   #pumping = false;
-  #endListeners: ((end: ExchangeEnd) => void)[] = [];
-  #startListeners: (() => void)[] = [];
-  #activityListeners: (() => void)[] = [];
+  #endListeners: ((end: ExchangeEnd) => void)[] | undefined;
+  #startListeners: (() => void)[] | undefined;
+  #activityListeners: (() => void)[] | undefined;
 
-  constructor(makeClient: (events: ClientEvents) => ClientSide, peer: Peer, startCall: StartCall) {
-    this.peerAddress = peer.address;
-    this.peerPort = peer.port;
-    this.secure = peer.secure;
-    this.#startCall = startCall;
-    this.#client = makeClient({
-      onFinished: () => this.#finish("completed"),
-      onGone: () => this.#finish(this.upgraded ? "completed" : "client-gone"),
-    });
+  constructor(
+    owner: ExchangeOwner,
+    client: ClientSide,
+    peer: Peer,
+    request: { head: RequestHead; body: Framing; upgrade: string | undefined },
+  ) {
+    this.#owner = owner;
+    this.#client = client;
+    this.#peer = peer;
+    this.head = request.head;
+    this.body = request.body;
+    this.upgrade = request.upgrade;
   }
 
-  get head(): RequestHead {
-    return this.#client.head;
+  get peerAddress(): string {
+    return this.#peer.address;
+  }
+  get peerPort(): number {
+    return this.#peer.port;
+  }
+  get secure(): boolean {
+    return this.#peer.secure;
   }
   get responseStarted(): boolean {
     return this.status !== 0;
@@ -65,35 +82,36 @@ export class RelayedExchange implements Exchange {
   get ended(): boolean {
     return this.#end !== undefined;
   }
+  get wantsContent(): boolean {
+    return !this.#client.takesChunks;
+  }
 
   onEnd(listener: (end: ExchangeEnd) => void): void {
     if (this.#end !== undefined) listener(this.#end);
+    else if (this.#endListeners === undefined) this.#endListeners = [listener];
     else this.#endListeners.push(listener);
   }
 
   onResponseStart(listener: () => void): void {
     if (this.responseStarted) listener();
-    else this.#startListeners.push(listener);
+    else (this.#startListeners ??= []).push(listener);
   }
 
   onActivity(listener: () => void): void {
-    this.#activityListeners.push(listener);
+    (this.#activityListeners ??= []).push(listener);
   }
 
   answer(status: number, body: string, headers: Readonly<Record<string, string>> = {}): void {
     if (this.responseStarted || this.ended) return;
-    const length = Buffer.byteLength(body);
     const fields: string[] = [];
-    for (const [name, value] of Object.entries(headers))
-      fields.push(this.#client.http2 ? name.toLowerCase() : name, value);
-    fields.push(this.#client.http2 ? "content-length" : "Content-Length", String(length));
+    for (const [name, value] of Object.entries(headers)) fields.push(name, value);
     // Before it is sent: the upstream must not answer any more.
     this.#abortCall();
     this.#start(status);
-    this.#client.respond(status, http.STATUS_CODES[status] ?? "", fields, false);
+    this.#active();
     this.#sentAll = true;
-    this.responseBytes = length;
-    this.#client.finish(this.head.method === "HEAD" ? undefined : body, []);
+    this.responseBytes = Buffer.byteLength(body);
+    this.#client.reply(status, fields, body);
   }
 
   fail(status: number, body: string): void {
@@ -112,145 +130,152 @@ export class RelayedExchange implements Exchange {
 
   forward(upstream: Upstream): Promise<void> {
     if (this.ended) return Promise.resolve();
-    if (this.#pending !== undefined) throw new Error("the exchange is being forwarded already");
-    return new Promise<void>((resolve, reject) => {
-      this.#pending = { resolve, reject };
-      const body = this.#client.body !== undefined;
-      const upgrade = upstream.protocol === "http1" ? this.#client.upgrade : undefined;
-      const fallbackHost = upstream.host.includes(":")
-        ? `[${upstream.host}]:${upstream.port}`
-        : `${upstream.host}:${upstream.port}`;
-      const { head } = this;
-      const call: CallOptions = {
-        host: upstream.host,
-        port: upstream.port,
-        method: head.method,
-        target: head.target,
-        authority: head.host === "" ? fallbackHost : head.host,
-        fields: requestFields(head, this.peerAddress, { body, upgrade, protocol: upstream.protocol, fallbackHost }),
-        body,
-      };
-      this.#call = this.#startCall(upstream.protocol, call, {
-        onReady: () => this.#pumpRequest(),
-        onDrain: () => this.#client.body?.resume(),
-        onInform: (status, reason, fields) => this.#inform(status, reason, fields),
-        onResponse: (response) => this.#respond(response),
-        onUpgrade: (reason, fields, socket, early) => {
-          const granted = rawValue(fields, "upgrade") ?? "";
-          if (upgrade === undefined || granted.toLowerCase() !== upgrade.toLowerCase()) {
-            socket.destroy();
-            const message = `backend tried to switch protocol "${granted}" when "${upgrade ?? ""}" was requested`;
-            this.#rejectForward(new UpstreamError(message, { retriable: false }));
-            return;
-          }
-          if (this.ended) {
-            socket.destroy();
-            return;
-          }
-          this.upgraded = true;
-          this.#call = undefined;
-          const out = responseFields(fields, { http2: false, trailer: false });
-          out.push("Connection", "Upgrade", "Upgrade", granted);
-          const taken = this.#client.takeOver(out, reason);
-          this.#splice = splice(taken, { socket, head: early }, granted.toLowerCase() === "websocket", {
-            onBytes: (fromUpstream, length) => {
-              if (fromUpstream) this.responseBytes += length;
-              else this.requestBytes += length;
-              this.#active();
-            },
-            onEnd: () => this.#finish("completed"),
-          });
-          this.#start(101);
-        },
-        onFailure: (message, reached, cause) => {
-          this.#call = undefined;
-          this.#rejectForward(new UpstreamError(message, { retriable: !reached && !this.#pumping, cause }));
-        },
-      });
+    if (this.#resolve !== undefined) throw new Error("the exchange is being forwarded already");
+    if (this.#pumping)
+      return Promise.reject(new UpstreamError("the body was sent to another upstream", { retriable: false }));
+    const outcome = new Promise<void>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
     });
+    this.#protocol = upstream.protocol;
+    const call = this.#owner.startCall(this, upstream);
+    this.#call = call;
+    if (call.ready) this.upstreamReady();
+    return outcome;
   }
 
-  #pumpRequest(): void {
-    const source = this.#client.body;
-    const call = this.#call;
-    if (source === undefined || call === undefined || this.#pumping) return;
+  requestBody(chunk: Buffer, start: number, end: number, contentBytes: number): void {
+    this.requestBytes += contentBytes;
+    this.#call?.write(chunk, start, end);
+  }
+
+  requestPaused(): void {
+    if (this.#call?.flush() === false) this.#client.hold();
+  }
+
+  requestEnded(trailers: readonly string[]): void {
+    this.#call?.finish(trailers);
+  }
+
+  requestBroken(status: number, text: string): void {
+    if (this.ended) return;
+    // Half a request must not look like a whole one.
+    this.#abortCall();
+    if (this.responseStarted) this.#break();
+    else this.fail(status, `${text}\n`);
+  }
+
+  clientDrained(): void {
+    this.#call?.resume();
+  }
+
+  clientFinished(): void {
+    this.#finish("completed");
+  }
+
+  clientLeft(): void {
+    this.#finish(this.upgraded ? "completed" : "client-gone");
+  }
+
+  upstreamReady(): void {
+    if (this.body.is === "none" || this.#pumping || this.#call === undefined) return;
     this.#pumping = true;
-    source.on("data", (chunk: Buffer) => {
-      this.requestBytes += chunk.length;
-      // Without a call the rest is read and dropped.
-      if (this.#call === call && !call.write(chunk)) source.pause();
-    });
-    source.on("end", () => {
-      if (this.#call !== call) return;
-      // Half a request must not look like a whole one.
-      if (this.#client.requestBroken) this.#abortCall();
-      else call.finish(this.#client.requestTrailers());
-    });
+    this.#client.readBody(this.#protocol === "h2c");
   }
 
-  #inform(status: number, reason: string, fields: readonly string[]): void {
+  upstreamDrained(): void {
+    this.#client.resume();
+  }
+
+  upstreamMoved(call: UpstreamCall): void {
+    this.#call = call;
+  }
+
+  upstreamInformed(status: number, reason: string, fields: HeaderList): void {
     if (this.responseStarted || this.ended) return;
-    this.#client.inform(status, reason, responseFields(fields, { http2: this.#client.http2, trailer: false }));
+    this.#client.inform(status, reason, fields);
     this.#active();
   }
 
-  #respond(response: UpstreamResponse): void {
-    const { status, reason, fields, body: source, headOnly } = response;
+  upstreamResponded(status: number, reason: string, fields: HeaderList, body: Framing, headOnly: boolean): void {
     if (this.ended || this.responseStarted) {
-      source.destroy();
+      this.#abortCall();
       return;
     }
-    const client = this.#client;
-    const bodyless = this.head.method === "HEAD" || status === 204 || status === 304;
-    const announced = !bodyless && rawValue(fields, "content-length") === undefined && this.head.httpVersion !== "1.0";
-    this.#source = source;
-    client.respond(status, reason, responseFields(fields, { http2: client.http2, trailer: announced }), headOnly);
     this.#start(status);
-    let flowing = false;
-    source.on("data", (chunk: Buffer) => {
-      if (this.#end !== undefined || bodyless) return;
-      flowing = true;
-      this.responseBytes += chunk.length;
-      if (!client.write(chunk)) source.pause();
-      this.#active();
-    });
-    client.onDrain(() => source.resume());
-    source.on("end", () => {
-      if (this.#end !== undefined) return;
-      if (!response.whole()) {
-        this.#break();
-        return;
-      }
-      this.#sentAll = true;
-      this.#source = undefined;
-      client.finish(undefined, bodyless ? [] : response.trailers());
-      // The app has answered without reading the whole request: its connection cannot serve another one.
-      if (!client.requestComplete) this.#abortCall();
-      else this.#call = undefined;
-    });
+    // A listener may have ended it.
+    if (!this.ended) this.#client.respond(status, reason, fields, body, headOnly);
+  }
+
+  upstreamBody(chunk: Buffer, start: number, end: number, contentBytes: number): void {
+    if (this.ended) return;
+    this.responseBytes += contentBytes;
+    this.#client.write(chunk, start, end);
+  }
+
+  upstreamPaused(): void {
+    if (this.ended) return;
+    if (!this.#client.flush()) this.#call?.hold();
+    this.#active();
+  }
+
+  upstreamEnded(trailers: readonly string[]): void {
+    if (this.ended) return;
+    this.#sentAll = true;
+    this.#active();
+    // The app has answered without reading the whole request: its connection cannot serve another one.
+    if (this.#client.requestComplete) this.#call = undefined;
+    else this.#abortCall();
+    this.#client.finish(trailers);
+  }
+
+  upstreamBroke(): void {
+    this.#call = undefined;
     // A response that breaks off must not look like a whole one.
-    source.on("error", () => this.#break());
-    source.on("close", () => {
-      if (!this.#sentAll) this.#break();
+    if (!this.#sentAll) this.#break();
+  }
+
+  upstreamUpgraded(reason: string, granted: string, fields: HeaderList, socket: Duplex, head: Buffer): void {
+    this.#call = undefined;
+    if (this.upgrade === undefined || granted.toLowerCase() !== this.upgrade.toLowerCase()) {
+      socket.on("error", () => {});
+      socket.destroy();
+      const message = `backend tried to switch protocol "${granted}" when "${this.upgrade ?? ""}" was requested`;
+      this.#rejectForward(new UpstreamError(message, { retriable: false }));
+      return;
+    }
+    this.upgraded = true;
+    const client = this.#client.takeOver(reason, granted, fields);
+    this.#splice = splice(client, { socket, head }, granted.toLowerCase() === "websocket", {
+      onBytes: (fromUpstream, length) => {
+        if (fromUpstream) this.responseBytes += length;
+        else this.requestBytes += length;
+        this.#active();
+      },
+      onEnd: () => this.#finish("completed"),
     });
-    // A head without a body that follows at once (server-sent events) must not wait for it. One timer phase is enough
-    // for what has arrived together.
-    if (!bodyless)
-      setImmediate(() => {
-        if (!flowing && !this.#sentAll && this.#end === undefined) client.flush();
-      });
+    this.#start(101);
+    this.#active();
+  }
+
+  upstreamFailed(message: string, reached: boolean, cause: Error): void {
+    if (this.#resolve === undefined) return;
+    this.#call = undefined;
+    const retriable = !reached && !this.#pumping;
+    if (this.#pumping) this.#client.dropBody();
+    this.#rejectForward(new UpstreamError(message, { retriable, cause }));
   }
 
   #start(status: number): void {
     this.status = status;
     const listeners = this.#startListeners;
-    this.#startListeners = [];
-    for (const listener of listeners) listener();
-    this.#active();
+    this.#startListeners = undefined;
+    if (listeners !== undefined) for (const listener of listeners) listener();
   }
 
   #active(): void {
-    for (const listener of this.#activityListeners) listener();
+    const listeners = this.#activityListeners;
+    if (listeners !== undefined) for (const listener of listeners) listener();
   }
 
   #break(): void {
@@ -265,34 +290,31 @@ export class RelayedExchange implements Exchange {
     this.#abortCall();
     this.#splice?.destroy();
     const listeners = this.#endListeners;
-    this.#endListeners = [];
-    for (const listener of listeners) listener(end);
-    const pending = this.#pending;
-    this.#pending = undefined;
-    pending?.resolve();
+    this.#endListeners = undefined;
+    if (listeners !== undefined) for (const listener of listeners) listener(end);
+    this.#owner.ended(this);
+    const resolve = this.#resolve;
+    this.#settled();
+    resolve?.();
   }
 
   #abortCall(): void {
     const call = this.#call;
-    const source = this.#source;
     this.#call = undefined;
-    this.#source = undefined;
     if (call === undefined) return;
     call.abort();
-    source?.destroy();
     // The client may have been held back for the call's sake.
-    if (this.#pumping) this.#client.body?.resume();
+    if (this.#pumping) this.#client.dropBody();
   }
 
   #rejectForward(error: UpstreamError): void {
-    const pending = this.#pending;
-    this.#pending = undefined;
-    pending?.reject(error);
+    const reject = this.#reject;
+    this.#settled();
+    reject?.(error);
   }
-}
 
-function rawValue(fields: readonly string[], name: string): string | undefined {
-  for (let at = 0; at + 1 < fields.length; at += 2)
-    if (fields[at]!.length === name.length && fields[at]!.toLowerCase() === name) return fields[at + 1];
-  return undefined;
+  #settled(): void {
+    this.#resolve = undefined;
+    this.#reject = undefined;
+  }
 }

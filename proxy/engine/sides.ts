@@ -1,104 +1,122 @@
-/** The two halves of an exchange: the client's connection and the call to the upstream, each HTTP/1.1 or HTTP/2. */
-import type { Duplex, Readable } from "node:stream";
-import type { RequestHead } from "../exchange.ts";
+/**
+ * The two halves of an exchange: the client's connection and the call to the upstream, each HTTP/1.x or HTTP/2. Bodies
+ * are pushed: a source tells the exchange what came, and after each read that it has told all of it; the exchange then
+ * holds the source back if the other side is full.
+ */
+import type { Duplex } from "node:stream";
+import type { HeaderList, RequestHead, Upstream } from "../exchange.ts";
+import type { Framing } from "../http1/framing.ts";
 
-/** What the client sent and where the answer goes. Field lists are flat: name, value, name, value. */
+/** What the client sent and where the answer goes. Speaks for one exchange at a time. */
 export interface ClientSide {
-  readonly head: RequestHead;
   readonly http2: boolean;
-  /** Undefined when the request has no body. */
-  readonly body: Readable | undefined;
-  /** Valid once the body has ended. */
-  requestTrailers(): readonly string[];
+  /** Chunks with their framing and trailers can be passed on as they came. */
+  readonly takesChunks: boolean;
   /** The whole request, body included, was received. */
   readonly requestComplete: boolean;
-  /** The client broke off its request; the body's end is none. */
-  readonly requestBroken: boolean;
-  /** The token of `Upgrade` when the connection can be handed over. */
-  readonly upgrade: string | undefined;
+  /** The body is wanted from now on; `asContent`: without the framing of chunks. */
+  readBody(asContent: boolean): void;
+  hold(): void;
+  resume(): void;
+  /** Nobody wants the rest of the body. */
+  dropBody(): void;
   /** A 1xx answer other than 101. */
-  inform(status: number, reason: string, fields: string[]): void;
-  /** `headOnly`: neither body nor trailers follow. */
-  respond(status: number, reason: string, fields: string[], headOnly: boolean): void;
-  /** Sends a head that still waits for its first body bytes. */
-  flush(): void;
-  /** False: wait for `onDrain`. */
-  write(chunk: Buffer): boolean;
-  onDrain(listener: () => void): void;
+  inform(status: number, reason: string, fields: HeaderList): void;
+  /**
+   * The head is sent with what follows it or at the next `flush`. `body`: `none` where a response has none,
+   * `until-close` where its length is not known. `headOnly`: neither body nor trailers follow.
+   */
+  respond(status: number, reason: string, fields: HeaderList, body: Framing, headOnly: boolean): void;
+  /** A response of our own. Throws TypeError on fields that cannot be sent. */
+  reply(status: number, fields: readonly string[], body: string): void;
+  /** `chunk[start, end)`, which is the caller's again when this returns. */
+  write(chunk: Buffer, start: number, end: number): void;
+  /** False: it is full, `clientDrained` follows. */
+  flush(): boolean;
   /** `trailers`: flat. */
-  finish(body: string | undefined, trailers: readonly string[]): void;
-  /** Sends 101 with `fields` and hands over the connection with what the client sent already. */
-  takeOver(fields: string[], reason: string): { socket: Duplex; head: Buffer };
+  finish(trailers: readonly string[]): void;
+  /** Sends 101 and hands over the connection with what the client sent already. */
+  takeOver(reason: string, protocol: string, fields: HeaderList): { socket: Duplex; head: Buffer };
   /** Ends the connection (HTTP/2: the stream) so that the client sees that the response is not whole. */
   break(): void;
 }
 
+/** The exchange, as the client's side knows it. */
 export interface ClientEvents {
-  /** Everything was handed to the system. */
-  onFinished: () => void;
+  /** `contentBytes`: how many of them are content and not framing. */
+  requestBody(chunk: Buffer, start: number, end: number, contentBytes: number): void;
+  requestPaused(): void;
+  requestEnded(trailers: readonly string[]): void;
+  /** The rest of the request is malformed or will never come, but an answer may still be read. */
+  requestBroken(status: number, text: string): void;
+  clientDrained(): void;
+  /** The whole response was handed to the system. */
+  clientFinished(): void;
   /** The client went before that. */
-  onGone: () => void;
+  clientLeft(): void;
 }
 
 /** One request on its way to an upstream. */
 export interface UpstreamCall {
-  /** False: wait for `onDrain`. */
-  write(chunk: Buffer): boolean;
+  /** Connected: the body may be sent. If not, `upstreamReady` follows. */
+  readonly ready: boolean;
+  write(chunk: Buffer, start: number, end: number): void;
+  /** False: it is full, `upstreamDrained` follows. */
+  flush(): boolean;
   finish(trailers: readonly string[]): void;
+  /** Of the response. */
+  hold(): void;
+  resume(): void;
   /** The connection (HTTP/2: the stream) is ended; no event follows. */
   abort(): void;
 }
 
-export interface UpstreamEvents {
-  /** Connected: the body may be sent now. Not called for a request without one. */
-  onReady: () => void;
-  onDrain: () => void;
-  onInform: (status: number, reason: string, fields: readonly string[]) => void;
-  onResponse: (response: UpstreamResponse) => void;
-  onUpgrade: (reason: string, fields: readonly string[], socket: Duplex, head: Buffer) => void;
+/** The exchange, as the upstream's side knows it. */
+export interface OutgoingCall {
+  readonly head: RequestHead;
+  readonly peerAddress: string;
+  /** As the client sends it. */
+  readonly body: Framing;
+  /** The token of an Upgrade that can be granted. */
+  readonly upgrade: string | undefined;
+  /** The response's body is wanted without the framing of chunks. */
+  readonly wantsContent: boolean;
+  upstreamReady(): void;
+  upstreamDrained(): void;
+  /** Another connection serves the call from here on; nothing of the first one's was told. */
+  upstreamMoved(call: UpstreamCall): void;
+  upstreamInformed(status: number, reason: string, fields: HeaderList): void;
+  upstreamResponded(status: number, reason: string, fields: HeaderList, body: Framing, headOnly: boolean): void;
+  upstreamBody(chunk: Buffer, start: number, end: number, contentBytes: number): void;
+  upstreamPaused(): void;
+  /** The response is whole. */
+  upstreamEnded(trailers: readonly string[]): void;
+  /** The response broke off. */
+  upstreamBroke(): void;
+  upstreamUpgraded(reason: string, protocol: string, fields: HeaderList, socket: Duplex, head: Buffer): void;
   /** Before a response. `reached`: something of the request may have been seen. */
-  onFailure: (message: string, reached: boolean, cause: Error) => void;
+  upstreamFailed(message: string, reached: boolean, cause: Error): void;
 }
 
-export interface UpstreamResponse {
-  status: number;
-  reason: string;
-  fields: readonly string[];
-  body: Readable;
-  /** HTTP/2 ended the stream with the head. A gRPC client takes the head for trailers then, so it must stay so. */
-  headOnly: boolean;
-  /** Once `body` has ended: it was not cut off. A stream of node:http2 may end without a word after a reset. */
-  whole: () => boolean;
-  /** Valid once `body` has ended. */
-  trailers: () => readonly string[];
-}
+export type StartCall = (call: OutgoingCall, upstream: Upstream) => UpstreamCall;
 
-export interface CallOptions {
-  host: string;
-  port: number;
-  method: string;
-  target: string;
-  authority: string;
-  fields: string[];
-  body: boolean;
-}
+export const none: readonly string[] = [];
 
-/** Pairs out of a flat list. */
-export function pairs(fields: readonly string[]): [string, string][] {
-  const out: [string, string][] = [];
-  for (let at = 0; at + 1 < fields.length; at += 2) out.push([fields[at]!, fields[at + 1]!]);
-  return out;
+export function addressText(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** Go's words for a failed call, which Knative's users know from its 502 bodies (data-plane 1.17). */
 export function failureText(error: NodeJS.ErrnoException, host: string, port: number): string {
-  const to = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  const to = addressText(host, port);
   if (error.code === "ECONNRESET")
     return error.message === "socket hang up" ? "EOF" : `read tcp ${to}: read: connection reset by peer`;
-  if (error.code?.startsWith("HPE_") === true)
-    return `net/http: HTTP/1.x transport connection broken: malformed HTTP response (${error.message})`;
   const words = systemErrors.get(error.code ?? "");
   return words === undefined ? error.message : `${words.operation} tcp ${to}: ${words.reason}`;
+}
+
+export function hangUp(): Error {
+  return Object.assign(new Error("socket hang up"), { code: "ECONNRESET" });
 }
 
 const systemErrors = new Map([
