@@ -234,6 +234,8 @@ async function startServer(
       addresses,
       tls: credentials.serving,
       authenticate: (bearer) => credentials.authenticate(bearer),
+      authorize: "rbac",
+      issueToken: (namespace, account, token) => credentials.issueToken(namespace, account, "", token),
       log,
     });
   } catch (error) {

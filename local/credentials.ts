@@ -22,14 +22,20 @@ export interface Identity {
   groups: string[];
 }
 
+export interface TokenOptions {
+  seconds: number;
+  /** [] for the API server. */
+  audiences: readonly string[];
+}
+
 export interface Credentials {
   /** PEM. */
   ca: string;
   serving: { cert: string; key: string };
   adminToken: string;
   authenticate(bearer: string): Identity | undefined;
-  /** A JWT as a kubelet would mount it; lives a year, as the pod's folder is written once. */
-  issueToken(namespace: string, serviceAccount: string, podUid: string): string;
+  /** A JWT as a kubelet would mount it; lives a year unless told otherwise, as the pod's folder is written once. */
+  issueToken(namespace: string, serviceAccount: string, podUid: string, options?: TokenOptions): string;
 }
 
 const issuer = "https://kubernetes.default.svc.cluster.local";
@@ -59,7 +65,7 @@ export async function loadCredentials(folder: string, nowMs: number): Promise<Cr
       timingSafeEqual(digest(bearer), admin)
         ? { username: "kubernetes-admin", groups: ["system:masters", "system:authenticated"] }
         : tokens.authenticate(bearer),
-    issueToken: (namespace, account, podUid) => tokens.issue(namespace, account, podUid),
+    issueToken: (namespace, account, podUid, options) => tokens.issue(namespace, account, podUid, options),
   };
 }
 
@@ -91,7 +97,7 @@ export async function writePrivate(file: string, content: string): Promise<void>
 }
 
 interface TokenAuthority {
-  issue(namespace: string, serviceAccount: string, podUid: string): string;
+  issue(namespace: string, serviceAccount: string, podUid: string, options?: TokenOptions): string;
   authenticate(token: string): Identity | undefined;
 }
 
@@ -118,23 +124,28 @@ export function tokenAuthority(keyPem: string, nowSeconds: () => number): TokenA
   }
 
   return {
-    issue(namespace, serviceAccount, podUid) {
+    issue(namespace, serviceAccount, podUid, { seconds, audiences } = { seconds: tokenSeconds, audiences: [] }) {
       const now = nowSeconds();
       const body = encode({
         iss: issuer,
-        aud: [issuer],
+        aud: audiences.length === 0 ? [issuer] : [...audiences],
         sub: `system:serviceaccount:${namespace}:${serviceAccount}`,
         iat: now,
         nbf: now,
-        exp: now + tokenSeconds,
-        "kubernetes.io": { namespace, serviceaccount: { name: serviceAccount }, pod: { uid: podUid } },
+        exp: now + seconds,
+        "kubernetes.io": {
+          namespace,
+          serviceaccount: { name: serviceAccount },
+          ...(podUid !== "" && { pod: { uid: podUid } }),
+        },
       } satisfies Claims);
       const signature = sign("sha256", Buffer.from(`${header}.${body}`), key);
       return `${header}.${body}.${signature.toString("base64url")}`;
     },
     authenticate(token) {
       const claims = claimsOf(token);
-      if (claims === undefined || claims.iss !== issuer || claims.exp <= nowSeconds()) return undefined;
+      if (claims === undefined || claims.iss !== issuer || !claims.aud.includes(issuer) || claims.exp <= nowSeconds())
+        return undefined;
       const { namespace } = claims["kubernetes.io"];
       return {
         username: claims.sub,
@@ -151,7 +162,7 @@ interface Claims {
   iat: number;
   nbf: number;
   exp: number;
-  "kubernetes.io": { namespace: string; serviceaccount: { name: string }; pod: { uid: string } };
+  "kubernetes.io": { namespace: string; serviceaccount: { name: string }; pod?: { uid: string } };
 }
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");

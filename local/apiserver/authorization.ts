@@ -1,4 +1,4 @@
-/** Whether a user may do what it asks. Until RBAC is evaluated here, everyone who is known may do everything. */
+/** Whether a user may do what it asks; `rbac.ts` knows. */
 import type { User } from "./call.ts";
 import { forbidden } from "./status-error.ts";
 
@@ -15,19 +15,34 @@ export interface Attributes {
   path?: string;
 }
 
+/** `reason` is for people: by which binding it is allowed, or what stood in the way of knowing. */
 export type Authorizer = (user: User, attributes: Attributes) => { allowed: boolean; reason?: string };
 
 export const allowEveryone: Authorizer = () => ({ allowed: true });
 
 /** Throws ApiError 403. */
 export function requirePermission(authorize: Authorizer, user: User, attributes: Attributes): void {
-  if (authorize(user, attributes).allowed) return;
-  const { verb, group, resource, subresource, namespace, name } = attributes;
+  const { allowed, reason = "" } = authorize(user, attributes);
+  if (allowed) return;
+  const { verb, group, resource, subresource, namespace, name, path } = attributes;
+  const who = `User ${JSON.stringify(user.username)} cannot ${verb}`;
+  const because = reason === "" ? "" : `: ${reason}`;
+  if (path !== undefined) throw forbidden(undefined, "", `${who} path ${JSON.stringify(path)}${because}`);
   const what = subresource === "" ? resource : `${resource}/${subresource}`;
   const where = namespace === "" ? "at the cluster scope" : `in the namespace ${JSON.stringify(namespace)}`;
   throw forbidden(
     { group, plural: resource },
     name,
-    `User ${JSON.stringify(user.username)} cannot ${verb} resource ${JSON.stringify(what)} in API group ${JSON.stringify(group)} ${where}`,
+    `${who} resource ${JSON.stringify(what)} in API group ${JSON.stringify(group)} ${where}${because}`,
   );
 }
+
+export const pathAttributes = (verb: string, path: string): Attributes => ({
+  verb,
+  group: "",
+  resource: "",
+  subresource: "",
+  namespace: "",
+  name: "",
+  path,
+});

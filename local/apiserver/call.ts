@@ -21,8 +21,18 @@ export interface Call {
   name: string;
   subresource: Subresource;
   dryRun: boolean;
+  /** As the client names it, "" where it does not. */
   fieldManager: string;
+  /**
+   * Under which name the fields that it changes are recorded. "" for the server's own writes: they are not recorded
+   * where nothing else is.
+   */
+  manager: string;
+  /** Where it is written through another subresource than the one it changes: that one. */
+  through?: "scale";
   fieldValidation: FieldValidation;
+  /** Fields that the body gives more than once, where that is to be told. */
+  duplicateFields?: readonly string[];
   /** For the client's user; shown by kubectl as `Warning: …`. */
   warn: (text: string) => void;
 }
@@ -46,7 +56,8 @@ export function ownCall(user: User, kind: Kind, namespace: string, name: string)
     name,
     subresource: "",
     dryRun: false,
-    fieldManager: "swell",
+    fieldManager: "",
+    manager: "",
     fieldValidation: "Ignore",
     warn: () => {},
   };

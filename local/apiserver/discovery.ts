@@ -21,11 +21,31 @@ interface Listed {
 
 const subresourceVerbs = ["get", "patch", "update"];
 
+const streams = ["create", "get"];
+const proxied = ["create", "delete", "get", "patch", "update"];
+type Action = [name: string, verbs: readonly string[], responseKind?: Listed["responseKind"]];
+const options = (kind: string): Listed["responseKind"] => ({ group: "", version: "v1", kind });
+
+/** Subresources that are no view of the object, by `group/plural`. */
+const actions: Readonly<Record<string, readonly Action[]>> = {
+  "/pods": [
+    ["attach", streams, options("PodAttachOptions")],
+    ["eviction", ["create"], { group: "policy", version: "v1", kind: "Eviction" }],
+    ["exec", streams, options("PodExecOptions")],
+    ["log", ["get"]],
+    ["portforward", streams, options("PodPortForwardOptions")],
+    ["proxy", proxied, options("PodProxyOptions")],
+  ],
+  "/services": [["proxy", proxied, options("ServiceProxyOptions")]],
+  "/serviceaccounts": [["token", ["create"], { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" }]],
+};
+
 function listedOf(kind: Kind): Listed {
   const { group, version, plural, namespaced } = kind.resource;
   const own = { group, version, kind: kind.resource.kind };
   const subresources: Listed["subresources"] = [];
-  if (group === "" && plural === "pods") subresources.push({ name: "log", verbs: ["get"], responseKind: own });
+  for (const [name, verbs, of = own] of actions[`${group}/${plural}`] ?? [])
+    subresources.push({ name, verbs, responseKind: of });
   if (kind.scale !== undefined)
     subresources.push({
       name: "scale",

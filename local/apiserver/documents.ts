@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { aggregated, coreVersions, groupList } from "./discovery.ts";
 import { openApiV2, openApiV2Protobuf, openApiV2ProtobufType, openApiV3, openApiV3Index } from "./kinds/openapi.ts";
 import { acceptedDiscovery } from "./negotiation.ts";
+import { sendBody } from "./response-body.ts";
 import type { Rest } from "./rest.ts";
 import { unknownPath } from "./status-error.ts";
 
@@ -36,16 +37,14 @@ export function answerDocument(
   path: string,
 ): void {
   const { accept = "" } = request.headers;
-  const send = (type: string, body: string | Uint8Array): void => {
-    const bytes = typeof body === "string" ? Buffer.from(body) : body;
-    response.writeHead(200, {
-      "content-type": type,
-      "content-length": bytes.length,
-      "cache-control": "no-cache, private",
-      vary: "Accept",
-    });
-    response.end(request.method === "HEAD" ? undefined : bytes);
-  };
+  const send = (type: string, body: string | Uint8Array): void =>
+    sendBody(
+      request,
+      response,
+      200,
+      { "content-type": type, "cache-control": "no-cache, private", vary: "Accept" },
+      body,
+    );
   const json = (body: object, type = "application/json"): void => send(type, JSON.stringify(body));
 
   if (health.test(path)) return send("text/plain; charset=utf-8", "ok");

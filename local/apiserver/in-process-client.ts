@@ -38,6 +38,7 @@ export function inProcessClient(rest: Rest, user: User): KubeClient {
       subresource: options.subresource ?? "",
       dryRun: options.dryRun ?? false,
       fieldManager: options.fieldManager ?? "",
+      manager: options.fieldManager ?? "",
       fieldValidation: "Ignore",
       warn: () => {},
     };

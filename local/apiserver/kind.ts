@@ -40,6 +40,16 @@ export interface Structure {
   item: () => Structure;
 }
 
+/** How one kind shows the objects of another one. */
+export interface KindView {
+  of: { group: string; version: string; plural: string };
+  /** Both share parts with what they get. */
+  toStored: (object: KubeObject) => KubeObject;
+  fromStored: (object: KubeObject) => KubeObject;
+  /** The other kind's name of a field to select by. */
+  fieldSelector: (path: string) => string;
+}
+
 export interface DecodeResult {
   object: KubeObject;
   /** Dotted paths: `spec.template.spec.contianers`, `spec.containers[0].imagee`. Already removed from the object. */
@@ -76,6 +86,8 @@ export interface Kind {
   strategicMerge?: (object: KubeObject, patch: object) => KubeObject;
   /** How server-side apply divides the objects into owned fields. */
   structure: Structure;
+  /** Where its objects are stored as another kind's. */
+  view?: KindView;
   /** Name of a built-in kind's field facts, `apps.v1.Deployment`. */
   message?: string;
 }

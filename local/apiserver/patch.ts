@@ -1,11 +1,14 @@
 /** Applies patches to objects: JSON patch (RFC 6902), merge patch (RFC 7396), and the kinds' strategic merge. */
 import type { KubeObject } from "../../api/meta.ts";
 import type { Patch } from "../../kube/client.ts";
-import { copyOf, isEqual, isObject, set } from "./json-value.ts";
+import { copyOf, isEqual, isObject, memberOf, set } from "./json-value.ts";
 import type { Kind } from "./kind.ts";
 import { badRequest, unprocessable, unsupportedMediaType } from "./status-error.ts";
 
 type JsonPatch = Extract<Patch, { is: "json" }>["operations"];
+
+/** Of server-side apply, which is no patch of what is there. */
+export const applyType = "application/apply-patch+yaml";
 
 export const patchTypes: Readonly<Record<string, Patch["is"]>> = {
   "application/json-patch+json": "json",
@@ -19,7 +22,7 @@ const mostOperations = 10_000;
 /** The patch in a request's body; `type` is its media type without parameters. */
 export function parsePatch(type: string, decode: () => unknown): Patch {
   const is = patchTypes[type];
-  if (is === undefined) throw unsupportedMediaType(Object.keys(patchTypes));
+  if (is === undefined) throw unsupportedMediaType([...Object.keys(patchTypes), applyType]);
   const body = decode();
   if (is === "json") {
     if (!Array.isArray(body)) throw badRequest("error decoding patch: want a list of operations");
@@ -38,6 +41,17 @@ export function patched(kind: Kind, object: KubeObject, patch: Patch): KubeObjec
   if (kind.strategicMerge === undefined)
     throw unsupportedMediaType(["application/json-patch+json", "application/merge-patch+json"]);
   return copyOf(kind.strategicMerge(copyOf(object), copyOf(patch.body)));
+}
+
+/** Whether the patch may look at or change the record of managers. */
+export function concernsManagedFields(patch: Patch): boolean {
+  if (patch.is !== "json") {
+    const metadata = memberOf(patch.body, "metadata");
+    return isObject(metadata) && "managedFields" in metadata;
+  }
+  const reaches = (path = ""): boolean =>
+    path === "" || path === "/metadata" || path.startsWith("/metadata/managedFields");
+  return patch.operations.some(({ path, from }) => reaches(path) || (from !== undefined && reaches(from)));
 }
 
 /** RFC 7396. Changes and returns `target`. */

@@ -1,5 +1,6 @@
 /** `GET …/pods/NAME/log`: which container is meant, and its output as plain text. */
 import type { Pod } from "../../api/core.ts";
+import type { RunningCommand } from "./remote-command.ts";
 import { badRequest, unavailable } from "./status-error.ts";
 
 export interface LogOptions {
@@ -11,10 +12,21 @@ export interface LogOptions {
   limitBytes?: number;
 }
 
+export interface ExecOptions {
+  command: string[];
+  /** Whether it gets input; else its standard input is empty. */
+  stdin: boolean;
+  tty: boolean;
+}
+
 /** What the node agent does for the API server. */
 export interface PodBackend {
   /** Ends when the output is read, or with `follow` when the container has ended or the signal aborts. */
   logs(pod: Pod, container: string, options: LogOptions, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Starts a command beside the container's process. Rejects with ApiError where the container does not run. */
+  exec?(pod: Pod, container: string, options: ExecOptions): Promise<RunningCommand>;
+  /** Where the pod's own port is reached from here. Throws ApiError for a pod that does not run. */
+  address?(pod: Pod, port: number): { host: string; port: number };
 }
 
 /** Throws ApiError 400 where no container can be read, 503 while no node agent is there. */
@@ -53,7 +65,8 @@ function numberOf(query: URLSearchParams, name: string): number | undefined {
   return value;
 }
 
-function containerOf({ metadata, spec }: Pod, asked: string): string {
+/** The container that is meant. Throws ApiError 400 where that is none or not clear. */
+export function containerOf({ metadata, spec }: Pod, asked: string): string {
   const names = spec.containers.map(({ name }) => name);
   const initNames = (spec.initContainers ?? []).map(({ name }) => name);
   const [first, ...others] = names;

@@ -6,16 +6,20 @@ import type { KubeList, KubeObject } from "../../api/meta.ts";
 import type { DeleteOptions } from "../../kube/client.ts";
 import { requirePermission, type Authorizer } from "./authorization.ts";
 import type { Call, FieldValidation, User } from "./call.ts";
+import { duplicateFields } from "./duplicate-fields.ts";
+import { evict } from "./eviction.ts";
 import { isObject } from "./json-value.ts";
 import type { Kind } from "./kind.ts";
-import { acceptedShape, decodeBody, mediaTypeOf } from "./negotiation.ts";
-import { parsePatch } from "./patch.ts";
+import { acceptedShape, decodeApply, decodeBody, mediaTypeOf } from "./negotiation.ts";
+import { applyType, parsePatch } from "./patch.ts";
 import { podLogs, type PodBackend } from "./pod-logs.ts";
+import { streamedSubresources } from "./pod-upgrade.ts";
 import type { ListQuery } from "./reading.ts";
 import type { Rest } from "./rest.ts";
 import type { Route } from "./routes.ts";
-import { badRequest, methodNotAllowed, unknownPath } from "./status-error.ts";
+import { badRequest, invalid, methodNotAllowed, resourceName, unknownPath } from "./status-error.ts";
 import { partialListOf, partialOf, tableOf, type IncludeObject } from "./table.ts";
+import { requestToken, type IssueToken } from "./token-request.ts";
 import { answerWatch } from "./watch-response.ts";
 
 export interface ResourceRequest {
@@ -35,20 +39,28 @@ export interface ResourceDeps {
   rest: Rest;
   authorize: Authorizer;
   pods: () => PodBackend | undefined;
+  issueToken: IssueToken | undefined;
 }
 
 export async function answerResource(deps: ResourceDeps, asked: ResourceRequest): Promise<void> {
   const { request, response, route, kind, query } = asked;
   const { rest } = deps;
-  if (route.subresource !== "" && route.subresource !== "status" && route.subresource !== "scale" && !isLog(route))
+  if (route.group === "" && route.plural === "pods" && streamedSubresources.has(route.subresource))
+    throw badRequest("Upgrade request required");
+  const action = actionOf(route);
+  const { subresource: named } = route;
+  if (named !== "" && named !== "status" && named !== "scale" && !isLog(route) && action === undefined)
     throw unknownPath();
   if (kind.resource.namespaced ? route.namespace === "" && route.name !== "" : route.namespace !== "")
     throw unknownPath();
   const verb = verbOf(request.method ?? "", route, query);
   const { group, plural } = kind.resource;
-  const { namespace, name, subresource } = route;
+  const { subresource } = route;
+  // A namespace is in itself: a Role there may allow its reading.
+  const namespace = group === "" && plural === "namespaces" ? route.name : route.namespace;
+  const name = route.name === "" && verb !== "create" ? selectedName(query) : route.name;
   requirePermission(deps.authorize, asked.user, { verb, group, resource: plural, subresource, namespace, name });
-  const call = callOf(asked);
+  const call = await callOf(asked);
   const shaped = (object: object): object => shapedAnswer(asked, object);
 
   switch (verb) {
@@ -74,12 +86,37 @@ export async function answerResource(deps: ResourceDeps, asked: ResourceRequest)
         timeoutMs: timeoutMs(query),
       });
     case "create":
+      if (action === "eviction") return asked.answer(201, await evict(rest, call, await body(asked)));
+      if (action === "token")
+        return asked.answer(201, requestToken(rest, call, await body(asked), deps.issueToken, Date.now()));
       return asked.answer(201, shaped(await rest.create(call, (await body(asked)) as KubeObject)));
     case "update":
       return asked.answer(200, shaped(await rest.update(call, (await body(asked)) as KubeObject)));
     case "patch": {
       const type = mediaTypeOf(request.headers["content-type"]);
       const bytes = await asked.readBody();
+      if (type === applyType) {
+        const exists = rest.store.get(resourceName(kind.resource), call.namespace, call.name) !== undefined;
+        if (!exists)
+          requirePermission(deps.authorize, asked.user, {
+            verb: "create",
+            group,
+            resource: plural,
+            subresource,
+            namespace,
+            name,
+          });
+        const { object, isNew } = await rest.apply(call, decodeApply(bytes), isTrue(query, "force"));
+        return asked.answer(isNew ? 201 : 200, shaped(object));
+      }
+      if (query.has("force"))
+        throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
+          {
+            reason: "FieldValueForbidden",
+            field: "force",
+            message: "Forbidden: may not be specified for non-apply patch",
+          },
+        ]);
       return asked.answer(
         200,
         shaped(
@@ -111,10 +148,21 @@ export async function answerResource(deps: ResourceDeps, asked: ResourceRequest)
 const isLog = ({ group, plural, subresource }: ResourceRequest["route"]): boolean =>
   group === "" && plural === "pods" && subresource === "log";
 
+/** Subresources that only do something. */
+function actionOf({ group, plural, subresource }: ResourceRequest["route"]): "eviction" | "token" | undefined {
+  if (group !== "") return undefined;
+  if (plural === "pods" && subresource === "eviction") return subresource;
+  return plural === "serviceaccounts" && subresource === "token" ? subresource : undefined;
+}
+
 type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";
 
-function verbOf(method: string, { name }: ResourceRequest["route"], query: URLSearchParams): Verb {
-  const isOne = name !== "";
+function verbOf(method: string, route: ResourceRequest["route"], query: URLSearchParams): Verb {
+  const isOne = route.name !== "";
+  if (actionOf(route) !== undefined) {
+    if (method === "POST") return "create";
+    throw methodNotAllowed();
+  }
   switch (method) {
     case "GET":
     case "HEAD":
@@ -136,12 +184,19 @@ function verbOf(method: string, { name }: ResourceRequest["route"], query: URLSe
   }
 }
 
+/** The one object that a collection is asked for: a role may allow it by name. */
+const selectedName = (query: URLSearchParams): string =>
+  /^metadata\.name==?([^,=!]+)$/.exec(query.get("fieldSelector") ?? "")?.[1] ?? "";
+
 const isTrue = (query: URLSearchParams, name: string): boolean => {
   const value = query.get(name);
   return value !== null && value !== "false" && value !== "0";
 };
 
-function callOf({ user, kind, route, query, warn }: ResourceRequest): Call {
+/** What a client calls itself: `kubectl/v1.32.4 (linux/amd64)` is `kubectl`. */
+const programOf = (userAgent = ""): string => userAgent.split("/", 1)[0]!.slice(0, 128) || "unknown";
+
+async function callOf({ user, kind, route, query, warn, request, readBody }: ResourceRequest): Promise<Call> {
   const dryRun = query.getAll("dryRun");
   if (dryRun.some((value) => value !== "All" && value !== ""))
     throw badRequest(
@@ -155,9 +210,25 @@ function callOf({ user, kind, route, query, warn }: ResourceRequest): Call {
     subresource: route.subresource === "status" || route.subresource === "scale" ? route.subresource : "",
     dryRun: dryRun.includes("All"),
     fieldManager: query.get("fieldManager") ?? "",
+    manager: query.get("fieldManager") || programOf(request.headers["user-agent"]),
     fieldValidation: fieldValidation(query.get("fieldValidation") ?? ""),
+    ...(query.has("fieldValidation") && { duplicateFields: await duplicates(request, readBody) }),
     warn,
   };
+}
+
+/** Looked for only where the client asks for its fields to be checked: most clients write no JSON by hand. */
+async function duplicates({ method, headers }: IncomingMessage, readBody: () => Promise<Buffer>): Promise<string[]> {
+  const type = mediaTypeOf(headers["content-type"]);
+  const isJson = type === "" || type.endsWith("json") || type === applyType;
+  if ((method !== "POST" && method !== "PUT" && method !== "PATCH") || !isJson) return [];
+  const text = (await readBody()).toString("utf8");
+  try {
+    JSON.parse(text);
+  } catch {
+    return []; // told where the body is read
+  }
+  return duplicateFields(text);
 }
 
 function fieldValidation(text: string): FieldValidation {

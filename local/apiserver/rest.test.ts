@@ -329,6 +329,7 @@ test("a list comes in pages", async (t) => {
     subresource: "" as const,
     dryRun: false,
     fieldManager: "",
+    manager: "",
     fieldValidation: "Ignore" as const,
     warn: () => {},
   };

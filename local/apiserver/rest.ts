@@ -3,6 +3,7 @@ import type { KubeList, KubeObject, Status } from "../../api/meta.ts";
 import type { DeleteOptions, Patch } from "../../kube/client.ts";
 import type { Logger } from "../../process/logger.ts";
 import { createAdmission } from "./admission.ts";
+import { createApply, type Apply } from "./apply.ts";
 import type { Call } from "./call.ts";
 import { createCustomResources } from "./custom-resources.ts";
 import { createDeletion } from "./deletion.ts";
@@ -10,14 +11,16 @@ import { startEventExpiry } from "./event-expiry.ts";
 import { startGarbageCollector } from "./garbage-collector.ts";
 import type { KindRegistry } from "./kind.ts";
 import { createInitialNamespaces, startEmptying } from "./namespaces.ts";
+import { patchTypes } from "./patch.ts";
 import { get, list, parseVersion, type ListQuery } from "./reading.ts";
 import { patchScale, scaleOf, updateScale } from "./scale.ts";
 import { selectionOf } from "./selectors.ts";
-import { badRequest, methodNotAllowed, resourceName, unknownPath } from "./status-error.ts";
+import { badRequest, methodNotAllowed, resourceName, unknownPath, unsupportedMediaType } from "./status-error.ts";
 import { openStore, type Store } from "./store.ts";
+import { withViews } from "./views.ts";
 import { createWatchHub, type Event, type Watch } from "./watch.ts";
 import { createWebhookCaller } from "./webhook-call.ts";
-import { createWriter } from "./writing.ts";
+import { createWriter, type Guard } from "./writing.ts";
 
 export interface WatchQuery {
   labelSelector: string;
@@ -40,6 +43,7 @@ export interface Rest {
   create(call: Call, body: KubeObject): Promise<KubeObject>;
   update(call: Call, body: KubeObject): Promise<KubeObject>;
   patch(call: Call, patch: Patch): Promise<KubeObject>;
+  apply: Apply;
   remove(call: Call, options: DeleteOptions): Promise<KubeObject | Status>;
   removeCollection(call: Call, options: DeleteOptions, query: ListQuery): Promise<KubeList<KubeObject>>;
   watch(call: Call, query: WatchQuery, sink: (event: Event) => void): Watch;
@@ -54,14 +58,23 @@ export interface RestOptions {
   nowMs?: () => number;
   /** Writes that watches can replay. */
   keepChanges?: number;
+  guard?: Guard;
 }
 
-export async function createRest({ file, kinds, log, nowMs = Date.now, keepChanges }: RestOptions): Promise<Rest> {
+export async function createRest({
+  file,
+  kinds,
+  log,
+  nowMs = Date.now,
+  keepChanges,
+  guard,
+}: RestOptions): Promise<Rest> {
   const store = openStore({ file, ...(keepChanges === undefined ? {} : { keep: keepChanges }) });
   const webhooks = createWebhookCaller(store);
   const admission = createAdmission(store, webhooks.call);
   const customResources = createCustomResources(store, kinds, log, nowMs);
-  const writer = createWriter({ store, admission, customResources, nowMs });
+  const writer = createWriter({ store, admission, customResources, guard, nowMs });
+  const apply = createApply({ store, writer, nowMs });
   const deletion = createDeletion({ store, admission, nowMs });
   const hub = createWatchHub(store, log);
   const parts = { store, kinds, writer, deletion, log };
@@ -73,7 +86,7 @@ export async function createRest({ file, kinds, log, nowMs = Date.now, keepChang
     if (subresource === "scale" && kind.scale === undefined) throw unknownPath();
   };
 
-  return {
+  return withViews({
     kinds,
     store,
     get(call) {
@@ -93,6 +106,11 @@ export async function createRest({ file, kinds, log, nowMs = Date.now, keepChang
     async patch(call, patch) {
       requireSubresource(call);
       return call.subresource === "scale" ? patchScale(writer, call, patch) : writer.patch(call, patch);
+    },
+    async apply(call, config, force) {
+      requireSubresource(call);
+      if (call.subresource === "scale") throw unsupportedMediaType(Object.keys(patchTypes));
+      return apply(call, config, force);
     },
     remove: (call, options) => deletion.remove(call, options),
     async removeCollection(call, options, query) {
@@ -133,5 +151,5 @@ export async function createRest({ file, kinds, log, nowMs = Date.now, keepChang
       await webhooks.close();
       store.close();
     },
-  };
+  });
 }

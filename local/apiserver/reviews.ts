@@ -3,10 +3,13 @@ import type { KubeObject } from "../../api/meta.ts";
 import type { Attributes, Authorizer } from "./authorization.ts";
 import type { User } from "./call.ts";
 import { isObject, memberOf } from "./json-value.ts";
+import type { PolicyRule, Rbac } from "./rbac.ts";
 
 export interface ReviewDeps {
   user: User;
   authorize: Authorizer;
+  /** Undefined where no roles are evaluated. */
+  rulesFor: Rbac["rulesFor"] | undefined;
   authenticate: (bearer: string) => User | undefined;
   /** Namespace of the path, "" where it has none. */
   namespace: string;
@@ -44,8 +47,8 @@ export function answerReview(kind: ReviewKind, body: KubeObject, deps: ReviewDep
   };
 }
 
-/** A SelfSubjectRulesReview is told the most there is: RBAC does not enter here yet. */
-function statusOf(kind: ReviewKind, spec: unknown, { user, authorize, authenticate, namespace }: ReviewDeps): object {
+function statusOf(kind: ReviewKind, spec: unknown, deps: ReviewDeps): object {
+  const { user, authorize, authenticate, namespace } = deps;
   switch (kind) {
     case "SelfSubjectReview":
       return { userInfo: user };
@@ -67,10 +70,17 @@ function statusOf(kind: ReviewKind, spec: unknown, { user, authorize, authentica
     case "SelfSubjectRulesReview":
       break;
   }
+  const everything = [
+    { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
+    { verbs: ["*"], nonResourceURLs: ["*"] },
+  ];
+  const { rules, errors } = deps.rulesFor?.(user, textAt(spec, "namespace")) ?? { rules: everything, errors: [] };
+  const isOfPath = ({ nonResourceURLs = [] }: PolicyRule): boolean => nonResourceURLs.length > 0;
   return {
-    resourceRules: [{ verbs: ["*"], apiGroups: ["*"], resources: ["*"] }],
-    nonResourceRules: [{ verbs: ["*"], nonResourceURLs: ["*"] }],
-    incomplete: false,
+    resourceRules: rules.filter((rule) => !isOfPath(rule)),
+    nonResourceRules: rules.filter(isOfPath),
+    incomplete: errors.length > 0,
+    ...(errors.length > 0 && { evaluationError: errors.join(", ") }),
   };
 }
 

@@ -51,7 +51,7 @@ export async function patchScale(writer: Writer, call: Call, patch: Patch): Prom
 
 async function changeScale(writer: Writer, call: Call, makeScale: (current: Scale) => unknown): Promise<Scale> {
   const paths = pathsOf(call);
-  const changed = await writer.change({ ...call, subresource: "" }, (stored) => {
+  const changed = await writer.change({ ...call, subresource: "", through: "scale" }, (stored) => {
     const scale = makeScale(scaleOf(call, stored));
     if (!isObject(scale)) throw badRequest("the body is not a Scale");
     const version = memberOf(scale["metadata"], "resourceVersion");

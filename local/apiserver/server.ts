@@ -6,18 +6,26 @@ import type { AddressInfo } from "node:net";
 import type { KubeObject } from "../../api/meta.ts";
 import { ApiError, type KubeClient } from "../../kube/client.ts";
 import type { Logger } from "../../process/logger.ts";
-import { allowEveryone, type Authorizer } from "./authorization.ts";
+import { allowEveryone, pathAttributes, requirePermission, type Authorizer } from "./authorization.ts";
 import type { User } from "./call.ts";
 import { group, resourceList } from "./discovery.ts";
 import { answerDocument, isPublic } from "./documents.ts";
+import { impersonated } from "./impersonation.ts";
 import { inProcessClient } from "./in-process-client.ts";
 import { createKindRegistry } from "./kinds/index.ts";
 import { decodeBody } from "./negotiation.ts";
 import type { PodBackend } from "./pod-logs.ts";
+import { podUpgrades } from "./pod-upgrade.ts";
+import { answerProxy, proxyRouteOf } from "./pod-proxy.ts";
+import { requireHeld } from "./rbac-escalation.ts";
+import { createDefaultRoles } from "./rbac-defaults.ts";
+import { createRbac, type Rbac } from "./rbac.ts";
 import { answerResource } from "./resource-request.ts";
+import { sendBody } from "./response-body.ts";
 import { createRest, type Rest } from "./rest.ts";
 import { answerReview, reviewKind } from "./reviews.ts";
 import { routeOf, type Route } from "./routes.ts";
+import type { IssueToken } from "./token-request.ts";
 import { internal, methodNotAllowed, tooLarge, unauthorized, unknownPath } from "./status-error.ts";
 
 export type { User } from "./call.ts";
@@ -32,9 +40,11 @@ export interface ApiServerOptions {
   tls: { cert: string; key: string };
   /** Who the bearer token belongs to. */
   authenticate: (bearer: string) => User | undefined;
-  /** Default: whoever is known may do everything. */
-  authorize?: Authorizer;
+  /** `rbac` makes the roles that every cluster has and asks what is stored. Default: whoever is known may do everything. */
+  authorize?: Authorizer | "rbac";
   pods?: PodBackend;
+  /** Default: nobody gets a token from the server. */
+  issueToken?: IssueToken;
   log: Logger;
 }
 
@@ -54,15 +64,37 @@ const mostBodyBytes = 3 * 1024 * 1024;
 const mostWarningChars = 4096;
 
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { authenticate, authorize = allowEveryone, log } = options;
+  const { authenticate, log } = options;
   let pods = options.pods;
-  const rest = await createRest({ file: options.file, kinds: createKindRegistry(), log });
-  const handle = requestHandler({ rest, authenticate, authorize, pods: () => pods, log });
+  let rbac: Rbac | undefined;
+  const rest = await createRest({
+    file: options.file,
+    kinds: createKindRegistry(),
+    log,
+    guard: (...write) => {
+      if (rbac !== undefined) requireHeld({ store: rest.store, rbac }, ...write);
+    },
+  });
+  if (options.authorize === "rbac") rbac = createRbac(rest.store);
+  if (rbac !== undefined) await createDefaultRoles(rest);
+  const authorize = rbac?.authorize ?? (typeof options.authorize === "function" ? options.authorize : allowEveryone);
+  const handle = requestHandler({
+    rest,
+    authenticate,
+    authorize,
+    rulesFor: rbac?.rulesFor,
+    pods: () => pods,
+    issueToken: options.issueToken,
+    log,
+  });
+  const identify = (request: IncomingMessage): User | undefined => userOf(request, { authenticate, authorize });
+  const upgrades = podUpgrades({ rest, authorize, identify, pods: () => pods, log });
   const servers: Server[] = [];
   const ports: number[] = [];
   try {
     for (const { host, port } of options.addresses) {
       const server = createServer({ ...options.tls, ALPNProtocols: ["http/1.1"], keepAliveTimeout: 120_000 }, handle);
+      server.on("upgrade", upgrades.handle);
       servers.push(server);
       // The second address of a cluster takes the port that the first one got.
       server.listen({ host, port: port === 0 ? (ports[0] ?? 0) : port });
@@ -81,6 +113,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       pods = backend;
     },
     async close() {
+      upgrades.close();
       await Promise.all(
         servers.map(async (server) => {
           const closed = once(server, "close");
@@ -98,7 +131,9 @@ interface HandlerDeps {
   rest: Rest;
   authenticate: (bearer: string) => User | undefined;
   authorize: Authorizer;
+  rulesFor: Rbac["rulesFor"] | undefined;
   pods: () => PodBackend | undefined;
+  issueToken: IssueToken | undefined;
   log: Logger;
 }
 
@@ -109,25 +144,39 @@ export function requestHandler(deps: HandlerDeps): (request: IncomingMessage, re
 }
 
 async function answer(deps: HandlerDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { rest, authorize, authenticate } = deps;
+  const { rest, authorize } = deps;
   const url = new URL(request.url ?? "/", "https://localhost");
   const route = routeOf(url.pathname);
-  const user = userOf(request, authenticate);
+  const user = userOf(request, deps);
+  const proxied = user === undefined ? undefined : proxyRouteOf(request.url ?? "/");
+  if (user !== undefined && proxied !== undefined)
+    return answerProxy(deps, { request, response, route: proxied, user });
   if (user === undefined && !(route?.is === "document" && isPublic(route.path))) throw unauthorized();
   if (route === undefined) throw unknownPath();
-  const json = (code: number, body: object): void => sendJson(response, code, body);
+  const json = (code: number, body: object): void => sendJson(request, response, code, body);
 
   if (user === undefined || route.is !== "resource") {
+    if (user !== undefined && !(route.is === "document" && isPublic(route.path)))
+      requirePermission(authorize, user, pathAttributes(pathVerb(request.method), url.pathname));
     if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed();
     return answerDiscovery(deps, request, response, route);
   }
   const { group: ofGroup, version, plural } = route;
-  const readBody = (): Promise<Buffer> => bodyOf(request);
+  let bytes: Promise<Buffer> | undefined;
+  const readBody = (): Promise<Buffer> => (bytes ??= bodyOf(request));
   const review = reviewKind(ofGroup, version, plural);
   if (review !== undefined) {
+    requirePermission(authorize, user, {
+      verb: request.method === "POST" ? "create" : pathVerb(request.method),
+      group: ofGroup,
+      resource: plural,
+      subresource: "",
+      namespace: route.namespace,
+      name: "",
+    });
     if (request.method !== "POST") throw methodNotAllowed();
     const body = decodeBody(await readBody(), request.headers["content-type"]) as KubeObject;
-    return json(201, answerReview(review, body, { user, authorize, authenticate, namespace: route.namespace }));
+    return json(201, answerReview(review, body, { ...deps, user, namespace: route.namespace }));
   }
   const kind = rest.kinds.find(ofGroup, version, plural);
   if (kind === undefined) throw unknownPath();
@@ -159,13 +208,21 @@ function answerDiscovery(
         ? resourceList(rest.kinds, route.group, route.version)
         : undefined;
   if (found === undefined) throw unknownPath();
-  sendJson(response, 200, found);
+  sendJson(request, response, 200, found);
 }
 
-function userOf(request: IncomingMessage, authenticate: HandlerDeps["authenticate"]): User | undefined {
+/** Whose request it is; undefined for nobody's. Throws ApiError 403 where a user may not act as another one. */
+function userOf(
+  request: IncomingMessage,
+  { authenticate, authorize }: Pick<HandlerDeps, "authenticate" | "authorize">,
+): User | undefined {
   const match = /^Bearer (.+)$/i.exec(request.headers.authorization ?? "");
-  return match === null ? undefined : authenticate(match[1]!.trim());
+  const user = match === null ? undefined : authenticate(match[1]!.trim());
+  return user && impersonated(user, request.headers, request.headersDistinct, authorize);
 }
+
+/** How a role calls a method on a path that is no resource. */
+const pathVerb = (method = ""): string => method.toLowerCase();
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -178,10 +235,8 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-function sendJson(response: ServerResponse, code: number, body: object): void {
-  const bytes = Buffer.from(JSON.stringify(body));
-  response.writeHead(code, { "content-type": "application/json", "content-length": bytes.length });
-  response.end(bytes);
+function sendJson(request: IncomingMessage, response: ServerResponse, code: number, body: object): void {
+  sendBody(request, response, code, { "content-type": "application/json" }, JSON.stringify(body));
 }
 
 /** Header lines that kubectl prints as `Warning: …`. */
@@ -211,5 +266,5 @@ function answerError(log: Logger, request: IncomingMessage, response: ServerResp
   if (!request.complete) response.setHeader("connection", "close");
   const { retryAfterSeconds } = failure.status.details ?? {};
   if (retryAfterSeconds !== undefined) response.setHeader("retry-after", String(retryAfterSeconds));
-  sendJson(response, failure.code, failure.status);
+  sendJson(request, response, failure.code, failure.status);
 }

@@ -46,6 +46,15 @@ export const conflict = (resource: Named, name: string, why?: string): ApiError 
     detailsOf(resource, name),
   );
 
+/** Fields that others own: each cause names one. */
+export const applyConflict = (message: string, causes: readonly FieldCause[]): ApiError =>
+  failure(409, "Conflict", message, {
+    causes: causes.map(({ reason, message: why, field }) => ({ reason, message: why, field })),
+  });
+
+/** What Kubernetes has no reason for. */
+export const failed = (message: string): ApiError => failure(500, "", message);
+
 export function invalid(
   resource: Pick<Resource, "group" | "kind">,
   name: string,
@@ -63,13 +72,13 @@ export function invalid(
   });
 }
 
-export const forbidden = (resource: Named, name: string, why: string, causes?: FieldCause[]): ApiError =>
-  failure(
-    403,
-    "Forbidden",
-    name === "" ? `${resourceName(resource)} is forbidden: ${why}` : `${quoted(resource, name)} is forbidden: ${why}`,
-    { ...detailsOf(resource, name), ...(causes === undefined ? {} : { causes }) },
-  );
+/** Without a resource: of a path. */
+export function forbidden(resource: Named | undefined, name: string, why: string, causes?: FieldCause[]): ApiError {
+  const more = causes === undefined ? {} : { causes };
+  if (resource === undefined) return failure(403, "Forbidden", `forbidden: ${why}`, more);
+  const what = name === "" ? resourceName(resource) : quoted(resource, name);
+  return failure(403, "Forbidden", `${what} is forbidden: ${why}`, { ...detailsOf(resource, name), ...more });
+}
 
 export const badRequest = (message: string): ApiError => failure(400, "BadRequest", message);
 export const unauthorized = (): ApiError => failure(401, "Unauthorized", "Unauthorized");
@@ -80,6 +89,11 @@ export const methodNotAllowed = (): ApiError =>
 export const expired = (message: string): ApiError => failure(410, "Expired", message);
 export const tooOld = (version: number, oldest: number): ApiError =>
   expired(`too old resource version: ${version} (${oldest})`);
+/** To be asked again, but not before something changes. */
+export const tooManyRequests = (message: string, causes: readonly FieldCause[]): ApiError =>
+  failure(429, "TooManyRequests", message, {
+    causes: causes.map(({ reason, message: why }) => ({ reason, message: why })),
+  });
 export const tooLarge = (limitBytes: number): ApiError =>
   failure(413, "RequestEntityTooLarge", `Request entity too large: limit is ${limitBytes}`);
 export const notAcceptable = (accepted: readonly string[]): ApiError =>

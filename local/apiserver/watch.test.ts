@@ -125,6 +125,7 @@ test("sendInitialEvents marks the end of what was there", async (t) => {
     subresource: "" as const,
     dryRun: false,
     fieldManager: "",
+    manager: "",
     fieldValidation: "Ignore" as const,
     warn: () => {},
   };

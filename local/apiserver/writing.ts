@@ -8,7 +8,15 @@ import { requireSurroundings } from "./built-in-admission.ts";
 import type { CustomResources } from "./custom-resources.ts";
 import { copyOf, isEqual, isObject } from "./json-value.ts";
 import { DecodeError, type Kind } from "./kind.ts";
-import { patched } from "./patch.ts";
+import {
+  afterUpdate,
+  entriesOf,
+  isSameRecord,
+  readEntries,
+  type ManagedEntry,
+  type Writing,
+} from "./managed-fields.ts";
+import { concernsManagedFields, patched } from "./patch.ts";
 import { alreadyExists, badRequest, conflict, invalid, notFound, resourceName } from "./status-error.ts";
 import type { Store } from "./store.ts";
 
@@ -23,25 +31,34 @@ export interface Writer {
    * again when somebody else wrote in between and the change did not insist on a version.
    */
   change(call: Call, change: (stored: KubeObject) => KubeObject): Promise<KubeObject>;
+  /** The same for a change that has recorded whose its fields are. */
+  changeRecorded(call: Call, change: (stored: KubeObject) => KubeObject): Promise<KubeObject>;
+  createRecorded(call: Call, object: KubeObject): Promise<KubeObject>;
 }
 
 export interface WriterOptions {
   store: Store;
   admission: Admission;
   customResources: CustomResources;
+  /** Has the last word before a write: throws ApiError to refuse it. */
+  guard?: Guard | undefined;
   nowMs: () => number;
 }
+
+export type Guard = (call: Call, object: KubeObject, old: KubeObject | undefined) => void;
 
 /** How often a write without a version starts over when another one came first. */
 const mostTries = 5;
 
-export function createWriter({ store, admission, customResources, nowMs }: WriterOptions): Writer {
+export function createWriter({ store, admission, customResources, guard, nowMs }: WriterOptions): Writer {
   /** Runs defaults, webhooks and validation over a new state. Returns the object to store. */
-  async function admit(attempt: Attempt): Promise<KubeObject> {
+  async function admit(attempt: Attempt, isRecorded: boolean): Promise<KubeObject> {
     const { call, old } = attempt;
     const { kind } = call;
     let object = attempt.object!;
     if (call.subresource === "") kind.applyDefaults(object);
+    // What webhooks then add belongs to nobody.
+    if (!isRecorded) record(writingOf(call, nowMs()), object, old);
     const mutating = admission.mutating({ ...attempt, object });
     if (mutating.length > 0) {
       object = await admission.mutate(mutating, { ...attempt, object });
@@ -52,13 +69,13 @@ export function createWriter({ store, admission, customResources, nowMs }: Write
     if (causes.length > 0) throw invalid(kind.resource, object.metadata.name ?? "", causes);
     const validating = admission.validating({ ...attempt, object });
     if (validating.length > 0) await admission.validate(validating, { ...attempt, object });
+    guard?.(call, object, old);
     return object;
   }
 
-  async function create(call: Call, body: KubeObject): Promise<KubeObject> {
+  async function create(call: Call, object: KubeObject, isRecorded: boolean): Promise<KubeObject> {
     const { kind, namespace } = call;
     const resource = resourceName(kind.resource);
-    const object = decodeBody(call, body);
     const { metadata } = object;
     if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== "")
       throw badRequest("resourceVersion should not be set on objects to be created");
@@ -80,7 +97,7 @@ export function createWriter({ store, admission, customResources, nowMs }: Write
       old: undefined,
       options: optionsOf("CreateOptions", call),
     };
-    const admitted = await admit(attempt);
+    const admitted = await admit(attempt, isRecorded);
     // Webhooks take time, and the world goes on.
     requireSurroundings(store, call, admitted);
     if (store.get(resource, namespace, admitted.metadata.name ?? "") !== undefined)
@@ -90,7 +107,11 @@ export function createWriter({ store, admission, customResources, nowMs }: Write
     return presented(kind, store.put(resource, admitted));
   }
 
-  async function change(call: Call, makeNext: (stored: KubeObject) => KubeObject): Promise<KubeObject> {
+  async function change(
+    call: Call,
+    makeNext: (stored: KubeObject) => KubeObject,
+    isRecorded: boolean,
+  ): Promise<KubeObject> {
     const { kind, namespace, name } = call;
     const resource = resourceName(kind.resource);
     for (let tries = 1; ; tries++) {
@@ -106,13 +127,16 @@ export function createWriter({ store, admission, customResources, nowMs }: Write
         old: stored,
         options: optionsOf("UpdateOptions", call),
       };
-      const admitted = await admit(attempt);
+      const admitted = await admit(attempt, isRecorded);
       if (store.get(resource, namespace, name) !== stored) {
         if (tries >= mostTries) throw conflict(kind.resource, name);
         continue;
       }
       bumpGeneration(kind, admitted, stored);
-      if (call.dryRun || isEqual(admitted, stored)) return presented(kind, call.dryRun ? admitted : stored);
+      // Who wrote when is no change by itself: the same apply again leaves everything as it is.
+      if (isSameRecord(entriesOf(admitted), entriesOf(stored)) && isSameBut(admitted, stored))
+        return presented(kind, stored);
+      if (call.dryRun) return presented(kind, admitted);
       if (isFinished(admitted)) return store.remove(resource, admitted);
       customResources.beforeWrite(kind, admitted, stored);
       return presented(kind, store.put(resource, admitted));
@@ -120,8 +144,10 @@ export function createWriter({ store, admission, customResources, nowMs }: Write
   }
 
   return {
-    create,
-    change,
+    create: (call, body) => create(call, decodeBody(call, body), false),
+    createRecorded: (call, object) => create(call, object, true),
+    change: (call, makeNext) => change(call, makeNext, false),
+    changeRecorded: (call, makeNext) => change(call, makeNext, true),
     update: (call, body) => {
       const object = decodeBody(call, body);
       const { resource, isCustom } = call.kind;
@@ -139,49 +165,96 @@ export function createWriter({ store, admission, customResources, nowMs }: Write
           `the name of the object (${object.metadata.name}) does not match the name on the URL (${call.name})`,
         );
       let isFirst = true;
-      return change(call, () => {
-        // What the first try worked on was changed by defaults and webhooks; both may run on their own results.
-        if (!isFirst && object.metadata.resourceVersion) throw conflict(resource, call.name);
-        isFirst = false;
-        return copyOf(object);
-      });
+      return change(
+        call,
+        () => {
+          // What the first try worked on was changed by defaults and webhooks; both may run on their own results.
+          if (!isFirst && object.metadata.resourceVersion) throw conflict(resource, call.name);
+          isFirst = false;
+          const { managedFields, ...metadata } = object.metadata;
+          const next: KubeObject = copyOf({ ...object, metadata });
+          if (managedFields !== undefined) next.metadata.managedFields = managedFields;
+          return next;
+        },
+        false,
+      );
     },
     patch: (call, patch) =>
-      change(call, (stored) => {
-        const next = patched(call.kind, stored, patch);
-        if (!isObject(next) || !isObject(next.metadata)) throw badRequest("the patched object has no metadata");
-        const unknown = decoded(call.kind, next);
-        if (unknown.length > 0 && call.fieldValidation === "Strict")
-          throw invalid({ group: "", kind: "" }, "", [
-            {
-              reason: "FieldValueInvalid",
-              field: "patch",
-              message: `Invalid value: ${JSON.stringify(JSON.stringify(patch.is === "json" ? patch.operations : patch.body))}: ${strictError(unknown)}`,
-            },
-          ]);
-        warnOfUnknown(call, unknown);
-        return next;
-      }),
+      change(
+        call,
+        (stored) => {
+          // The record of managers can be as large as the object, and hardly any patch looks at it.
+          const { managedFields, ...metadata } = stored.metadata;
+          const isConcerned = managedFields === undefined || concernsManagedFields(patch);
+          const next = patched(call.kind, isConcerned ? stored : { ...stored, metadata }, patch);
+          if (!isObject(next) || !isObject(next.metadata)) throw badRequest("the patched object has no metadata");
+          const problems = formProblems(call, decoded(call.kind, next));
+          if (problems.length > 0 && call.fieldValidation === "Strict")
+            throw invalid({ group: "", kind: "" }, "", [
+              {
+                reason: "FieldValueInvalid",
+                field: "patch",
+                message: `Invalid value: ${JSON.stringify(JSON.stringify(patch.is === "json" ? patch.operations : patch.body))}: ${strictError(problems)}`,
+              },
+            ]);
+          warnOf(call, problems);
+          return next;
+        },
+        false,
+      ),
   };
 }
 
-const strictError = (unknown: readonly string[]): string =>
-  `strict decoding error: ${unknown.map((field) => `unknown field ${JSON.stringify(field)}`).join(", ")}`;
+/** What is wrong with the form of a body, as strict validation says it. */
+const formProblems = ({ duplicateFields = [] }: Call, unknown: readonly string[]): string[] => [
+  ...duplicateFields.map((field) => `duplicate field ${JSON.stringify(field)}`),
+  ...unknown.map((field) => `unknown field ${JSON.stringify(field)}`),
+];
 
-function warnOfUnknown(call: Call, unknown: readonly string[]): void {
-  if (call.fieldValidation === "Warn") for (const field of unknown) call.warn(`unknown field ${JSON.stringify(field)}`);
+const strictError = (problems: readonly string[]): string => `strict decoding error: ${problems.join(", ")}`;
+
+function warnOf(call: Call, problems: readonly string[]): void {
+  if (call.fieldValidation === "Warn") for (const problem of problems) call.warn(problem);
 }
 
 /** Names what the kind does not know; throws ApiError 400 for values of the wrong type. */
-function decoded(kind: Kind, object: KubeObject): string[] {
+export function decoded(kind: Kind, object: KubeObject): string[] {
+  // Read on its own, and shared with what is stored.
+  const metadata: KubeObject["metadata"] | undefined = isObject(object.metadata) ? object.metadata : undefined;
+  const managed = metadata?.managedFields;
+  if (managed !== undefined) delete object.metadata.managedFields;
   try {
     const { unknownFields } = kind.prune(object);
-    delete object.metadata.managedFields;
+    if (managed !== undefined) object.metadata.managedFields = managed;
     return unknownFields;
   } catch (error) {
     if (error instanceof DecodeError) throw badRequest(error.message);
     throw error;
   }
+}
+
+/** How the server is called where it changes an object whose fields have managers. */
+const ownManager = "swell";
+
+export const writingOf = (call: Call, nowMs: number): Writing => ({
+  kind: call.kind,
+  manager: call.manager || ownManager,
+  isTracked: call.manager !== "",
+  subresource: call.through ?? call.subresource,
+  now: timestamp(nowMs),
+});
+
+/** Sets whose the fields of an object are after this write. */
+function record(writing: Writing, object: KubeObject, old: KubeObject | undefined): void {
+  const { metadata } = object;
+  const given = metadata.managedFields;
+  delete metadata.managedFields;
+  const stored = old === undefined ? [] : entriesOf(old);
+  const entries = given === stored ? stored : (readEntries(given) ?? stored);
+  // Nobody's fields are recorded where nobody's were: that begins with the object, or with an apply.
+  const isTracked = old === undefined ? writing.isTracked : entries.length > 0;
+  const after = isTracked ? afterUpdate(writing, entries, old, object) : entries;
+  if (after.length > 0) metadata.managedFields = after as ManagedEntry[];
 }
 
 /** A body that is an object of the call's kind and namespace, without unknown fields. */
@@ -199,9 +272,9 @@ function decodeBody(call: Call, body: KubeObject): KubeObject {
   if (object.kind !== resource.kind)
     throw badRequest(`${cannot}: no kind ${JSON.stringify(object.kind)} is registered`);
   object.metadata = isObject(body.metadata) ? body.metadata : {};
-  const unknown = decoded(kind, object);
-  if (unknown.length > 0 && call.fieldValidation === "Strict") throw badRequest(`${cannot}: ${strictError(unknown)}`);
-  warnOfUnknown(call, unknown);
+  const problems = formProblems(call, decoded(kind, object));
+  if (problems.length > 0 && call.fieldValidation === "Strict") throw badRequest(`${cannot}: ${strictError(problems)}`);
+  warnOf(call, problems);
   const given = object.metadata.namespace ?? "";
   if (resource.namespaced && given !== "" && given !== namespace)
     throw badRequest(`the namespace of the provided object does not match the namespace sent on the request`);
@@ -229,8 +302,12 @@ function settle({ kind, name, subresource }: Call, next: KubeObject, stored: Kub
   if (subresource === "status") {
     // Only the status is taken; the rest of the body is what the client happened to have.
     const { status } = states;
+    const given = (next.metadata as KubeObject["metadata"] | undefined)?.managedFields;
+    const { managedFields: managed, ...metadata } = stored.metadata;
     for (const key of Object.keys(next)) delete (next as unknown as Record<string, unknown>)[key];
-    Object.assign(next, copyOf(stored));
+    Object.assign(next, copyOf({ ...stored, metadata }));
+    const left = given ?? managed;
+    if (left !== undefined) next.metadata.managedFields = left;
     if (status === undefined) delete states.status;
     else states.status = status;
     return;
@@ -263,6 +340,15 @@ function settle({ kind, name, subresource }: Call, next: KubeObject, stored: Kub
         },
       ]);
   }
+}
+
+/** Whether they are equal apart from the record of managers. */
+function isSameBut(one: KubeObject, other: KubeObject): boolean {
+  const bare = (object: KubeObject): object => ({
+    ...object,
+    metadata: { ...object.metadata, managedFields: undefined },
+  });
+  return isEqual(bare(one), bare(other));
 }
 
 /** The generation counts changes of what is wanted: everything but metadata and status. */

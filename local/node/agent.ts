@@ -17,6 +17,7 @@ import { AddressPool, PortPool } from "./addresses.ts";
 import { keepHostsFile } from "./hosts-file.ts";
 import type { NodeContext } from "./node-context.ts";
 import { nodeLabels, registerNode } from "./node-object.ts";
+import { podAddress, podExec, type PodCommand, type PodExecOptions } from "./pod-exec.ts";
 import { podLogs, type PodLogOptions } from "./pod-logs.ts";
 import { unschedulableStatus } from "./pod-status.ts";
 import { containerPast, PodWorker } from "./pod-worker.ts";
@@ -45,6 +46,8 @@ export interface NodeAgentOptions {
 export interface NodeAgent {
   pods: {
     logs(pod: Pod, container: string, options: PodLogOptions, signal: AbortSignal): AsyncIterable<Uint8Array>;
+    exec(pod: Pod, container: string, options: PodExecOptions): Promise<PodCommand>;
+    address(pod: Pod, port: number): { host: string; port: number };
   };
   /** Ends every process; pods stay stored. */
   stop(): Promise<void>;
@@ -134,6 +137,8 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAge
     pods: {
       logs: (pod, container, logOptions, signal) =>
         podLogs(folder, agent.worker(pod.metadata.uid), pod, container, logOptions, signal),
+      exec: (pod, container, execOptions) => podExec(agent.worker(pod.metadata.uid), container, execOptions),
+      address: (pod, port) => podAddress(agent.worker(pod.metadata.uid), pod, port),
     },
     async stop() {
       stop.abort();

@@ -1,5 +1,5 @@
 /** Commands and hooks that run beside a container's process. */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import type { LifecycleHandler } from "../../api/core.ts";
 import { pause } from "../../kube/back-off.ts";
 import type { ContainerSetup } from "./container-setup.ts";
@@ -18,24 +18,47 @@ export async function runHook(hook: LifecycleHandler, target: ProbeTarget, signa
   }
 }
 
-/** Runs a command in the environment and folder of the container. Rejects when the signal aborts. */
-export function execBeside(
+export interface CommandBeside {
+  child: ChildProcess;
+  /** Ends it and everything that it started. */
+  kill: () => void;
+}
+
+/** Starts a command in the environment and folder of the container, a process group of its own. */
+export function startBeside(
   { env, directory }: ContainerSetup,
+  command: readonly string[],
+  stdin: "ignore" | "pipe",
+): CommandBeside {
+  const [file = "", ...args] = command;
+  if (file === "") throw new Error("no command");
+  const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: [stdin, "pipe", "pipe"] });
+  return {
+    child,
+    kill: () => {
+      // Once it ended, its number may be another one's.
+      const isOver = child.exitCode !== null || child.signalCode !== null;
+      if (child.pid !== undefined && !isOver) signalProcess(-child.pid, "SIGKILL");
+    },
+  };
+}
+
+/** Runs a command to its end. Rejects when the signal aborts. */
+export async function execBeside(
+  setup: ContainerSetup,
   command: readonly string[],
   signal: AbortSignal,
 ): Promise<{ code: number; output: string }> {
+  const { child, kill } = startBeside(setup, command, "ignore");
   return new Promise((resolve, reject) => {
-    const [file = "", ...args] = command;
-    if (file === "") return reject(new Error("no command"));
-    const child = spawn(file, args, { cwd: directory, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     const collect = (chunk: Buffer): void => {
       if (output.length < maxOutputBytes) output += chunk.toString();
     };
-    child.stdout.on("data", collect);
-    child.stderr.on("data", collect);
+    child.stdout?.on("data", collect);
+    child.stderr?.on("data", collect);
     const onAbort = (): void => {
-      if (child.pid !== undefined) signalProcess(-child.pid, "SIGKILL");
+      kill();
       reject(signal.reason as Error);
     };
     if (signal.aborted) onAbort();

@@ -5,7 +5,7 @@ import { BackOff, pause } from "../../kube/back-off.ts";
 import type { ImageEntry } from "../image/store.ts";
 import { firstLookMs, listeningProblem, maxLookMs } from "./app-listening.ts";
 import { startProcess, StartError, type ContainerProcess } from "./container-process.ts";
-import { execBeside, runHook } from "./container-exec.ts";
+import { execBeside, runHook, startBeside, type CommandBeside } from "./container-exec.ts";
 import { containerSetup, type ContainerSetup } from "./container-setup.ts";
 import { formatDelay, restartDelayMs } from "./crash-back-off.ts";
 import { ContainerConfigError, portOfEnvironment } from "./environment.ts";
@@ -151,6 +151,15 @@ export class ContainerRunner {
     const running = this.#running;
     running?.process.signal(signal);
     await running?.process.exited;
+  }
+
+  /** A command beside its process, undefined while it does not run. It ends with the process at the latest. */
+  exec(command: readonly string[], stdin: "ignore" | "pipe"): CommandBeside | undefined {
+    if (this.#running === undefined) return undefined;
+    const { setup, process } = this.#running;
+    const beside = startBeside(setup, command, stdin);
+    void process.exited.then(beside.kill);
+    return beside;
   }
 
   /** Undoes the lower priority of a start. */

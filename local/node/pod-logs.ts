@@ -51,7 +51,7 @@ export async function* podLogs(
   yield* readLog(parts, undefined, options, signal);
 }
 
-function badRequest(message: string): ApiError {
+export function badRequest(message: string): ApiError {
   return new ApiError({
     apiVersion: "v1",
     kind: "Status",

@@ -117,6 +117,11 @@ export class PodWorker {
     return [...this.#main, ...this.#init].find((runner) => runner.container.name === name);
   }
 
+  /** Where a port of the pod is reached: a container that takes its port from PORT listens on another one. */
+  address(port: number): { host: string; port: number } {
+    return { host: this.podIP, port: this.#portMap.get(port) ?? port };
+  }
+
   start(): void {
     this.#running = this.#run().catch((error: unknown) => {
       if (!this.#stop.signal.aborted) this.#log.error({ err: error }, "a pod stopped by an error");

@@ -1,6 +1,7 @@
 /** The built-in kinds that are served, one line of facts each. */
 import type { KubeObject } from "../../../api/meta.ts";
-import type { Kind } from "../kind.ts";
+import { eventView } from "../event-view.ts";
+import type { Kind, KindView } from "../kind.ts";
 import { ageColumn, nameColumn } from "./column.ts";
 import { columnsOf } from "./columns.ts";
 import { defaultsOf } from "./defaults.ts";
@@ -21,6 +22,7 @@ interface Facts {
   hasStatus?: true;
   hasScale?: true;
   hasGeneration?: true;
+  view?: KindView;
   /** Field selectors as `path`, or `name=path` where the selector is not the path. */
   selectors?: readonly string[];
 }
@@ -94,6 +96,7 @@ const facts: readonly Facts[] = [
       "type",
     ],
   },
+  { message: "events.v1.Event", group: "events.k8s.io", plural: "events", short: ["ev"], view: eventView },
   {
     message: "core.v1.PersistentVolumeClaim",
     group: "",
@@ -248,6 +251,7 @@ export function builtinKinds(): Kind[] {
       validate: validationOf(fact.message, resource),
       strategicMerge: strategicMergeOf(fact.message),
       structure: messageStructure(fact.message),
+      ...(fact.view && { view: fact.view }),
       message: fact.message,
     };
   });

@@ -1,5 +1,6 @@
 /** The columns of the built-in kinds, as a cluster's own `kubectl get` shows them. */
 import type { KubeObject } from "../../../api/meta.ts";
+import { eventView } from "../event-view.ts";
 import type { Column } from "../kind.ts";
 import { ageSince } from "./age.ts";
 import { ageColumn, column, createdAtColumn, nameColumn } from "./column.ts";
@@ -250,6 +251,10 @@ export const columnsOf: Readonly<Record<string, readonly Column[]>> = {
   "core.v1.Namespace": [nameColumn, textColumn("Status", "status", "phase"), ageColumn],
   "core.v1.Node": node,
   "core.v1.Event": event,
+  "events.v1.Event": event.map((one) => ({
+    ...one,
+    cell: (object, nowMs) => one.cell(eventView.toStored(object), nowMs),
+  })),
   "core.v1.PersistentVolumeClaim": claim,
   "core.v1.LimitRange": created,
   ...workloadColumns,

@@ -56,8 +56,7 @@ export const groups: MessageTable = {
     SelfSubjectReview: "metadata=1:meta.v1.ObjectMeta status=2:SelfSubjectReviewStatus",
     SelfSubjectReviewStatus: "userInfo=1:UserInfo",
     TokenRequest: "metadata=1:meta.v1.ObjectMeta spec=2:TokenRequestSpec status=3:TokenRequestStatus",
-    TokenRequestSpec:
-      "audiences=1:[]string@atomic expirationSeconds?=4:int64 boundObjectRef?=3:BoundObjectReference attestations=5:{}[]string",
+    TokenRequestSpec: "audiences=1:[]string@atomic expirationSeconds?=4:int64 boundObjectRef?=3:BoundObjectReference",
     TokenRequestStatus: "token=1:string expirationTimestamp=2:time",
     TokenReview: "metadata=1:meta.v1.ObjectMeta spec!=2:TokenReviewSpec status=3:TokenReviewStatus",
     TokenReviewSpec: "token!=1:string audiences=2:[]string@atomic",
@@ -199,6 +198,11 @@ export const groups: MessageTable = {
     NetworkPolicySpec:
       "podSelector=1:meta.v1.LabelSelector ingress=2:[]NetworkPolicyIngressRule@atomic egress=3:[]NetworkPolicyEgressRule@atomic policyTypes=4:[]string@atomic",
     ServiceBackendPort: "@atomic name=1:string number=2:int32",
+  },
+  "events.v1": {
+    Event:
+      "metadata=1:meta.v1.ObjectMeta eventTime!=2:microtime series?=3:EventSeries reportingController=4:string reportingInstance=5:string action=6:string reason=7:string regarding=8:core.v1.ObjectReference related?=9:core.v1.ObjectReference note=10:string type=11:string deprecatedSource=12:core.v1.EventSource deprecatedFirstTimestamp=13:time deprecatedLastTimestamp=14:time deprecatedCount=15:int32",
+    EventSeries: "count!=1:int32 lastObservedTime!=2:microtime",
   },
   "policy.v1": {
     Eviction: "metadata=1:meta.v1.ObjectMeta deleteOptions?=2:meta.v1.DeleteOptions",
