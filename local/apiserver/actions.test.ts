@@ -82,6 +82,13 @@ test("an eviction asks the disruption budgets", async (t) => {
       kind: "Eviction",
       metadata: { name },
     });
+  const dry = { metadata: { name: "a" }, deleteOptions: { dryRun: ["All"] } };
+  t.match(await ask("POST", `${inDefault("pods")}/a/eviction`, dry), { code: 201 });
+  t.equal(
+    (await client.get<Pod>(pods, "a", "default")).metadata.deletionTimestamp,
+    undefined,
+    "a dry run ends nothing",
+  );
   t.match(await evict("a"), { code: 201, json: { status: "Success" } });
   t.match(await evict("b"), {
     code: 429,

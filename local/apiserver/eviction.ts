@@ -19,7 +19,9 @@ export async function evict(rest: Rest, call: Call, body: unknown): Promise<Stat
     throw badRequest(`name in URL does not match name in Eviction object`);
   if (isReady(pod)) requireBudget(rest, pod);
   const options = memberOf(body, "deleteOptions");
-  await rest.remove(call, isObject(options) ? options : {});
+  const { dryRun, ...deletion } = isObject(options) ? options : {};
+  const isDryRun = call.dryRun || (Array.isArray(dryRun) && dryRun.includes("All"));
+  await rest.remove({ ...call, dryRun: isDryRun }, deletion);
   return { apiVersion: "v1", kind: "Status", metadata: {}, status: "Success", code: 201 };
 }
 
