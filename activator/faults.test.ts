@@ -167,15 +167,22 @@ test("a thousand held requests that all give up leave nothing: no count, no memo
     await until(() => entry().throttler.waiting === 0);
     await autoscaler.until(() => autoscaler.loads.at(-1)?.load.inFlight === 0);
     autoscaler.loads.length = 1;
+    // What closed sockets still hold goes with the turn after theirs.
+    await new Promise((resolve) => setImmediate(resolve));
     collect();
     return process.memoryUsage().heapUsed;
   };
+  // Garbage that is not collected yet only ever adds, so the smallest of several rounds is what is really held.
+  const smallestOf = async (rounds: number): Promise<number> => {
+    let smallest = Infinity;
+    for (let done = 0; done < rounds; done++) smallest = Math.min(smallest, await round());
+    return smallest;
+  };
   await round();
-  const before = await round();
-  await round();
-  const after = await round();
+  const before = await smallestOf(3);
+  const after = await smallestOf(3);
   t.strictSame([running.directory.held, running.directory.heldBytes, entry().throttler.active], [0, 0, 0]);
   t.equal(entry().stats.stats.inFlight, 0);
   t.equal(entry().stats.held, 0);
-  t.ok(after - before < 2 * 1024 * 1024, `${Math.round((after - before) / 1024)} KiB more after 2,000 more`);
+  t.ok(after - before < 2 * 1024 * 1024, `${Math.round((after - before) / 1024)} KiB more after 3,000 more`);
 });
