@@ -5,8 +5,8 @@ import { clusterConfig, type StartFlags } from "./config.ts";
 const usual: StartFlags = { data: ".swell", gatewayPort: "8080", apiPort: "7443", sample: true };
 
 test("clusterConfig takes paths from the folder it is given", async (t) => {
-  t.same(clusterConfig({ ...usual, domain: "dev.example.com" }, "/work"), {
-    data: "/work/.swell",
+  t.same(clusterConfig({ ...usual, domain: "dev.example.com" }, "/srv"), {
+    data: "/srv/.swell",
     gatewayPort: 8080,
     apiPort: 7443,
     domain: "dev.example.com",
