@@ -195,4 +195,3 @@ export const domainMappingConditions: ConditionTypes = {
   top: "Ready",
   dependents: ["DomainClaimed", "ReferenceResolved", "IngressReady", "CertificateProvisioned"],
 };
-export const certificateConditions: ConditionTypes = { top: "Ready", dependents: [] };

@@ -4,6 +4,8 @@ import type { HeaderList } from "./headers.ts";
 /** Leaves a `Forwarded` that is there alone, and adds none when there is nothing to make it from (data-plane 1.8). */
 export function addForwarded(headers: HeaderList): void {
   if (headers.has("forwarded")) return;
+  // Most often there is nothing, and this runs for every request.
+  if (!headers.has("x-forwarded-for") && !headers.has("x-forwarded-proto") && !headers.has("x-forwarded-host")) return;
   const nodes = headers
     .all("x-forwarded-for")
     .join(",")

@@ -53,9 +53,6 @@ export function acceptedDiscovery(accept: string | undefined): DiscoveryVersion 
   return undefined;
 }
 
-export const prefersYaml = (accept: string | undefined): boolean =>
-  mediaTypes(accept ?? "")[0]?.type === "application/yaml";
-
 export const mediaTypeOf = (contentType: string | undefined): string =>
   (contentType ?? "").split(";", 1)[0]!.trim().toLowerCase();
 
