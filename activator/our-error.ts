@@ -3,9 +3,7 @@
  * tell the two apart; docs/errors.md says what each means and what to do. Bodies are Knative's where it has one.
  */
 import type { Exchange } from "../proxy/exchange.ts";
-import { plainText } from "../proxy/plain-text.ts";
-
-export const errorHeader = "swell-error";
+import { errorHeader, plainText } from "../proxy/plain-text.ts";
 
 interface OurError {
   status: number;

@@ -15,7 +15,7 @@ import { Http1Connection } from "./engine/http1-connection.ts";
 import { createHttp1Pool } from "./engine/http1-pool.ts";
 import { framingOf, Http2ClientSide, Http2RequestHead } from "./engine/http2-client-side.ts";
 import { RelayedExchange, type ExchangeOwner, type Peer } from "./engine/relayed-exchange.ts";
-import { plainText } from "./plain-text.ts";
+import { errorHeader, plainText } from "./plain-text.ts";
 
 const handshakeTimeoutMs = 10_000;
 const maxHeaderBytes = 1024 * 1024;
@@ -35,6 +35,7 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   const sessions = new Set<ServerHttp2Session>();
   let inFlight = 0;
   let closing = false;
+  let retiring = false;
 
   const exchanges: ExchangeOwner = {
     startCall: (call, upstream) =>
@@ -45,7 +46,7 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
   };
   const serve = (exchange: Exchange): void => {
     if (exchange.head.method === "CONNECT") {
-      exchange.answer(502, connectRefused, plainText);
+      exchange.answer(502, connectRefused, { ...plainText, [errorHeader]: "connect-refused" });
       return;
     }
     try {
@@ -59,13 +60,17 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
     const upstream = error instanceof UpstreamError;
     if (!exchange.ended) log.error({ err: error, status: upstream ? 502 : 500 }, "error reverse proxying request");
     if (exchange.responseStarted) exchange.fail(502, "");
-    else exchange.answer(upstream ? 502 : 500, `${upstream ? error.message : "Internal Server Error"}\n`, plainText);
+    else if (upstream) exchange.answer(502, `${error.message}\n`, { ...plainText, [errorHeader]: "no-answer" });
+    else exchange.answer(500, "Internal Server Error\n", { ...plainText, [errorHeader]: "internal" });
   };
 
   const http1: ConnectionOwner<Http1Connection> = {
     deadlines: new Deadlines(),
     get closing() {
       return closing;
+    },
+    get retiring() {
+      return retiring;
     },
     open(client, peer, head, body, upgrade) {
       inFlight += 1;
@@ -180,8 +185,12 @@ export function createProxyServer(options: ProxyServerOptions): ProxyServer {
       }
       return ports;
     },
+    retire() {
+      retiring = true;
+    },
     async close(graceMs) {
       closing = true;
+      retiring = true;
       const closed = Promise.all(
         servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
       );

@@ -7,7 +7,7 @@ import { BodyReader } from "../http1/body-reader.ts";
 import { noBody, type Framing } from "../http1/framing.ts";
 import type { Refusal } from "../http1/refusal.ts";
 import { RequestHeadReader, type ParsedRequest } from "../http1/request-head.ts";
-import { plainText } from "../plain-text.ts";
+import { errorHeader, plainText } from "../plain-text.ts";
 import { reasonPhrase } from "./builtins.ts";
 import type { ConnectionOwner } from "./connection-owner.ts";
 import type { Timed } from "./deadlines.ts";
@@ -32,6 +32,7 @@ const lingerMs = 1000;
  */
 const unreadLimitBytes = 64 * 1024;
 const unreadLimitChunks = 16;
+const plainFields: readonly string[] = Object.entries(plainText).flat();
 
 /** `unasked`: the body waits for the exchange to want it. */
 type BodyMode = "unasked" | "told" | "held" | "dropped";
@@ -203,7 +204,7 @@ export class Http1Connection implements ClientSide, Timed {
     const { keepAlive, upgrade } = this.#request!;
     this.#responding = true;
     // After an upgrade that is not granted the client may have gone on in the protocol that it asked for.
-    const last = this.#owner.closing || this.#delimitedByClose || !keepAlive || upgrade !== undefined;
+    const last = this.#owner.retiring || this.#delimitedByClose || !keepAlive || upgrade !== undefined;
     if (last || (this.#inBody && !this.#discardable())) this.#last = true;
   }
 
@@ -321,8 +322,7 @@ export class Http1Connection implements ClientSide, Timed {
     if (body.refusal !== undefined) {
       this.#inBody = false;
       this.#last = true;
-      const { status, text } = body.refusal;
-      if (this.#exchange !== undefined) this.#exchange.requestBroken(status, text);
+      if (this.#exchange !== undefined) this.#exchange.requestBroken(body.refusal);
       else this.socket.destroy();
       return;
     }
@@ -334,9 +334,9 @@ export class Http1Connection implements ClientSide, Timed {
     exchange?.requestEnded(asContent ? (body.trailers?.raw() ?? none) : none);
   }
 
-  #refuse({ status, text }: Refusal): void {
+  #refuse({ status, text, code }: Refusal): void {
     const body = `${text}\n`;
-    this.#sender.head(ownHead(status, Object.entries(plainText).flat(), body.length, "close") + body, false);
+    this.#sender.head(ownHead(status, [...plainFields, errorHeader, code], body.length, "close") + body, false);
     this.#sender.flush();
     this.#linger();
   }

@@ -6,6 +6,7 @@
 import type { Duplex } from "node:stream";
 import type { HeaderList, RequestHead, Upstream } from "../exchange.ts";
 import type { Framing } from "../http1/framing.ts";
+import type { Refusal } from "../http1/refusal.ts";
 
 /** What the client sent and where the answer goes. Speaks for one exchange at a time. */
 export interface ClientSide {
@@ -48,7 +49,7 @@ export interface ClientEvents {
   requestPaused(): void;
   requestEnded(trailers: readonly string[]): void;
   /** The rest of the request is malformed or will never come, but an answer may still be read. */
-  requestBroken(status: number, text: string): void;
+  requestBroken(refusal: Refusal): void;
   clientDrained(): void;
   /** The whole response was handed to the system. */
   clientFinished(): void;
