@@ -1,6 +1,6 @@
 /** Holds a request until a pod has room for it, forwards it, and tells the autoscaler of it (data-plane 2.5-2.8). */
 import type { Logger } from "../process/logger.ts";
-import { UpstreamError, type Exchange, type Upstream } from "../proxy/exchange.ts";
+import type { Exchange, Upstream, UpstreamError } from "../proxy/exchange.ts";
 import { hasBody } from "../proxy/hop-by-hop.ts";
 import { limitTime } from "../proxy/timeouts.ts";
 import type { ConcurrencyReporter } from "./concurrency-reporter.ts";
@@ -84,6 +84,8 @@ class HeldRequest {
   #counted = false;
   #waiting = false;
   #ended = false;
+  /** Where it is forwarded to. */
+  #slot: PodSlot | undefined;
   #repicks = 0;
 
   constructor(exchange: Exchange, entry: RevisionEntry, protocol: "revision" | "client", options: ActivationOptions) {
@@ -139,23 +141,23 @@ class HeldRequest {
       this.#uncount();
       head.headers.delete("K-Proxy-Request");
     }
-    this.#send(slot).catch((error: unknown) => {
-      this.#options.log.error({ err: error }, "a request could not be forwarded");
-      answerOurError(this.#exchange, "internal");
+    if (this.#ended) {
+      this.#entry.throttler.release(slot);
+      return;
+    }
+    this.#slot = slot;
+    this.#exchange.relay({ host: slot.host, port: slot.port, protocol: this.#protocol }, (error) => {
+      this.#slot = undefined;
+      this.#failed(slot, error);
+      // Not before: its next place must not be on the pod that has just failed it.
+      this.#entry.throttler.release(slot);
     });
   }
 
-  async #send(slot: PodSlot): Promise<void> {
-    const { throttler } = this.#entry;
-    try {
-      await this.#exchange.forward({ host: slot.host, port: slot.port, protocol: this.#protocol });
-    } catch (error) {
-      if (!(error instanceof UpstreamError)) throw error;
-      this.#failed(slot, error);
-      return;
-    } finally {
-      throttler.release(slot);
-    }
+  #release(): void {
+    const slot = this.#slot;
+    this.#slot = undefined;
+    if (slot !== undefined) this.#entry.throttler.release(slot);
   }
 
   #failed(slot: PodSlot, error: UpstreamError): void {
@@ -177,6 +179,7 @@ class HeldRequest {
 
   #end(): void {
     this.#ended = true;
+    this.#release();
     if (this.#waiting) {
       this.#entry.throttler.leave(this.#admit);
       this.#stopWaiting();

@@ -44,6 +44,8 @@ export interface Exchange {
   readonly secure: boolean;
   /** performance.now() at arrival. */
   readonly startedMs: number;
+  /** performance.now() when bytes last went towards the client (after an upgrade: in either direction). */
+  readonly lastActivityMs: number;
   /** The final status line was sent (101 counts, 1xx does not). */
   readonly responseStarted: boolean;
   /** 101 was sent: from here bytes are copied both ways until one side ends. */
@@ -60,8 +62,6 @@ export interface Exchange {
   onEnd(listener: (end: ExchangeEnd) => void): void;
   /** At once when it has started already. */
   onResponseStart(listener: () => void): void;
-  /** Bytes went towards the client (head, body or, after an upgrade, either direction). Called often: be cheap. */
-  onActivity(listener: () => void): void;
   /** Our own answer. Ignored when a response has begun or the exchange is over. */
   answer(status: number, body: string, headers?: Readonly<Record<string, string>>): void;
   /**
@@ -70,6 +70,8 @@ export interface Exchange {
    * forward again (when `retriable`) or answer.
    */
   forward(upstream: Upstream): Promise<void>;
+  /** {@link forward} without its promise, for those who serve many: `failed` is what it would reject with. */
+  relay(upstream: Upstream, failed: (error: UpstreamError) => void): void;
   /**
    * Ends it now: our answer if nothing was sent, else the connection (HTTP/2: the stream) is visibly broken.
    * What runs towards the upstream is aborted.
@@ -119,6 +121,13 @@ export interface ProxyServerOptions {
 export interface ProxyServer {
   /** Binds every address; resolves with the bound ports, in order, 0 for an optional address that could not be had. */
   listen(addresses: readonly ListenAddress[]): Promise<number[]>;
+  /**
+   * Serves on, but every answer over HTTP/1.x ends its connection. A client whose idle connection is closed may just
+   * have sent a request on it, which it must not repeat unless it is idempotent; called some time before
+   * {@link ProxyServer.close}, this leaves no such connections to those who send requests often. HTTP/2 needs no such
+   * time: GOAWAY says which streams were not processed.
+   */
+  retire(): void;
   /**
    * Stops accepting, ends idle connections, lets what is in flight finish and closes each connection after its
    * current request; after `graceMs` breaks off the rest.

@@ -167,9 +167,7 @@ test("HTTP/2 and gRPC-like streams", async (t) => {
   await t.test("an HTTP/2 client sees that a response was broken off", async (t) => {
     const half = await startApp(t, (_incoming, outgoing) => outgoing.write("half"));
     const frontPort = await startProxy(t, (exchange) => {
-      exchange.onActivity(() => {
-        if (exchange.responseBytes > 0) setImmediate(() => exchange.fail(504, "request timeout"));
-      });
+      exchange.onResponseStart(() => setImmediate(() => exchange.fail(504, "request timeout")));
       return exchange.forward(to(half));
     });
     const front = http2.connect(`http://127.0.0.1:${frontPort}`);

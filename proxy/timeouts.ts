@@ -22,14 +22,23 @@ interface Watched {
   exchange: Exchange;
   limits: TimeLimits;
   startMs: number;
-  lastActivityMs: number;
   onExpired: (limit: TimeLimit) => void;
-  slot: Set<Watched> | undefined;
+  /** In the list of its slot; both undefined in none. */
+  before: Link | undefined;
+  after: Link | undefined;
 }
+
+/** The ring of a slot's entries begins and ends here. */
+interface Slot {
+  before: Link;
+  after: Link;
+}
+
+type Link = Watched | Slot;
 
 /** Deadlines only ever move later, so an entry is looked at when its old one comes and put back if it has moved. */
 class TimeLimitWheel {
-  readonly #slots = Array.from({ length: slotCount }, () => new Set<Watched>());
+  readonly #slots = Array.from({ length: slotCount }, emptySlot);
   #watched = 0;
   /** The last tick whose slot was looked at. */
   #tick = 0;
@@ -43,15 +52,17 @@ class TimeLimitWheel {
   }
 
   delete(watched: Watched): void {
-    if (watched.slot?.delete(watched) === true) this.#watched -= 1;
+    if (unlink(watched)) this.#watched -= 1;
   }
 
   #put(watched: Watched): void {
     const tick = Math.max(this.#tick + 1, Math.ceil(deadline(watched).atMs / tickMs));
     // Past one turn: at most one slot short of a whole turn ahead, to be looked at again there.
     const slot = this.#slots[Math.min(tick, this.#tick + slotCount - 1) & (slotCount - 1)]!;
-    slot.add(watched);
-    watched.slot = slot;
+    watched.before = slot.before;
+    watched.after = slot;
+    slot.before.after = watched;
+    slot.before = watched;
   }
 
   #turn(): void {
@@ -61,10 +72,8 @@ class TimeLimitWheel {
     for (let tick = Math.max(this.#tick + 1, last - slotCount + 1); tick <= last; tick += 1) {
       this.#tick = tick;
       const slot = this.#slots[tick & (slotCount - 1)]!;
-      if (slot.size === 0) continue;
-      const due = [...slot];
-      slot.clear();
-      for (const watched of due) this.#look(watched, nowMs);
+      // What is put back goes into another slot, so this one empties.
+      while (slot.after !== slot) this.#look(slot.after as Watched, nowMs);
     }
     if (this.#watched > 0) return;
     clearInterval(this.#timer);
@@ -72,13 +81,13 @@ class TimeLimitWheel {
   }
 
   #look(watched: Watched, nowMs: number): void {
+    unlink(watched);
     const { atMs, limit } = deadline(watched);
     if (atMs > nowMs) {
       this.#put(watched);
       return;
     }
     this.#watched -= 1;
-    watched.slot = undefined;
     watched.onExpired(limit);
   }
 }
@@ -88,17 +97,33 @@ const wheel = new TimeLimitWheel();
 /** Calls `onExpired` once if a limit passes before the exchange ends. It should end the exchange. */
 export function limitTime(exchange: Exchange, limits: TimeLimits, onExpired: (limit: TimeLimit) => void): void {
   if (limits.totalMs <= 0 && limits.responseStartMs <= 0 && limits.idleMs <= 0) return;
-  const nowMs = performance.now();
-  const watched: Watched = { exchange, limits, startMs: nowMs, lastActivityMs: nowMs, onExpired, slot: undefined };
-  exchange.onActivity(() => {
-    watched.lastActivityMs = performance.now();
-  });
+  const startMs = performance.now();
+  const watched: Watched = { exchange, limits, startMs, onExpired, before: undefined, after: undefined };
   wheel.add(watched);
   exchange.onEnd(() => wheel.delete(watched));
 }
 
+function emptySlot(): Slot {
+  const slot = {} as Slot;
+  slot.before = slot;
+  slot.after = slot;
+  return slot;
+}
+
+/** False: it was in no list. */
+function unlink(watched: Watched): boolean {
+  const { before, after } = watched;
+  if (before === undefined || after === undefined) return false;
+  before.after = after;
+  after.before = before;
+  watched.before = undefined;
+  watched.after = undefined;
+  return true;
+}
+
 /** The earliest limit as things stand. */
-function deadline({ exchange, limits, startMs, lastActivityMs }: Watched): { atMs: number; limit: TimeLimit } {
+function deadline({ exchange, limits, startMs }: Watched): { atMs: number; limit: TimeLimit } {
+  const { lastActivityMs } = exchange;
   let atMs = Infinity;
   let limit: TimeLimit = "total";
   if (limits.totalMs > 0) atMs = (exchange.upgraded ? lastActivityMs : startMs) + limits.totalMs;

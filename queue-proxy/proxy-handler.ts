@@ -1,6 +1,6 @@
 /** The innermost layers: counts the request, waits for the container's capacity, forwards to the app. */
 import { Breaker } from "../proxy/breaker.ts";
-import { UpstreamError, type Exchange, type ExchangeEnd, type Handler, type Upstream } from "../proxy/exchange.ts";
+import type { Exchange, ExchangeEnd, Handler, Upstream } from "../proxy/exchange.ts";
 import type { RequestStats } from "../proxy/request-stats.ts";
 import type { Log } from "./log.ts";
 import { answerAppFailure, answerQueueFull } from "./our-error.ts";
@@ -13,6 +13,9 @@ export interface AppMetrics {
   /** Seconds in the app, after the queue, when it is over. */
   invoked(exchange: Exchange, end: ExchangeEnd, seconds: number): void;
 }
+
+/** What a request holds of the breaker. Without a limit every one that goes to the app holds a permit that costs nothing. */
+type Place = "none" | "line" | "permit";
 
 /** Undefined for `containerConcurrency` 0: nothing is queued or refused. */
 export function containerBreaker(containerConcurrency: number): Breaker | undefined {
@@ -37,19 +40,6 @@ export function proxyHandler(options: {
   const http1: Upstream = { host: "127.0.0.1", port: options.userPort, protocol: "http1" };
   const http2: Upstream = { ...http1, protocol: "h2c" };
 
-  const forward = (exchange: Exchange): Promise<void> => {
-    tracing?.of(exchange)?.forwarding();
-    const startedMs = performance.now();
-    if (metrics !== undefined)
-      exchange.onEnd((end) => metrics.invoked(exchange, end, (performance.now() - startedMs) / 1000));
-    // What the client speaks is spoken to the app: nothing is translated.
-    return exchange.forward(exchange.head.httpVersion === "2.0" ? http2 : http1).catch((error: unknown) => {
-      if (!(error instanceof UpstreamError)) throw error;
-      log.error({ err: error }, "error reverse proxying request");
-      answerAppFailure(exchange, error);
-    });
-  };
-
   return function proxy(exchange) {
     const { head } = exchange;
     tracing?.of(exchange)?.proxying();
@@ -64,31 +54,31 @@ export function proxyHandler(options: {
     // Counted before the breaker: what waits here is demand, too.
     stats.arrived(performance.now(), proxied);
     onStats();
-    exchange.onEnd(() => {
-      stats.left(performance.now(), proxied);
-      onStats();
-    });
-    if (breaker === undefined) return forward(exchange);
 
-    if (breaker.tryAcquire()) {
-      exchange.onEnd(() => breaker.release());
-      return forward(exchange);
-    }
-    let admitted = false;
-    const admit = (): void => {
-      admitted = true;
-      // Nobody awaits this one.
-      forward(exchange).catch((error: unknown) => {
+    let place: Place = "none";
+    let forwardedMs = 0;
+    const forward = (): void => {
+      place = "permit";
+      tracing?.of(exchange)?.forwarding();
+      forwardedMs = performance.now();
+      // What the client speaks is spoken to the app: nothing is translated.
+      exchange.relay(head.httpVersion === "2.0" ? http2 : http1, (error) => {
         log.error({ err: error }, "error reverse proxying request");
-        exchange.fail(500, "Internal Server Error\n");
+        answerAppFailure(exchange, error);
       });
     };
-    if (!breaker.enqueue(admit)) {
-      answerQueueFull(exchange);
-      return undefined;
-    }
-    // Gone or timed out while it waited: its place is free at once.
-    exchange.onEnd(() => (admitted ? breaker.release() : breaker.leave(admit)));
-    return undefined;
+    exchange.onEnd((end) => {
+      const nowMs = performance.now();
+      stats.left(nowMs, proxied);
+      onStats();
+      if (place === "permit") {
+        metrics?.invoked(exchange, end, (nowMs - forwardedMs) / 1000);
+        breaker?.release();
+        // Gone or timed out while it waited: its place is free at once.
+      } else if (place === "line") breaker?.leave(forward);
+    });
+    if (breaker === undefined || breaker.tryAcquire()) forward();
+    else if (breaker.enqueue(forward)) place = "line";
+    else answerQueueFull(exchange);
   };
 }

@@ -10,6 +10,8 @@ export interface ConnectionOwner<Connection extends ClientSide> {
   readonly deadlines: Deadlines;
   /** No further request is wanted. */
   readonly closing: boolean;
+  /** Further requests are better sent on another connection. */
+  readonly retiring: boolean;
   /** Of a request whose head is whole. */
   open(client: ClientSide, peer: Peer, head: RequestHead, body: Framing, upgrade: string | undefined): RelayedExchange;
   /** Hands it to its handler, which may have answered when this returns. */

@@ -9,6 +9,8 @@ import {
   type Upstream,
 } from "../exchange.ts";
 import type { Framing } from "../http1/framing.ts";
+import type { Refusal } from "../http1/refusal.ts";
+import { errorHeader, plainText } from "../plain-text.ts";
 import type { ClientEvents, ClientSide, OutgoingCall, StartCall, UpstreamCall } from "./sides.ts";
 import { splice, type Splice } from "./splice.ts";
 
@@ -26,6 +28,7 @@ export interface ExchangeOwner {
 /** How the client's request came; the server makes one per request. */
 export class RelayedExchange implements Exchange, ClientEvents, OutgoingCall {
   readonly startedMs = performance.now();
+  lastActivityMs = this.startedMs;
   readonly head: RequestHead;
   readonly body: Framing;
   readonly upgrade: string | undefined;
@@ -42,13 +45,13 @@ export class RelayedExchange implements Exchange, ClientEvents, OutgoingCall {
   #call: UpstreamCall | undefined;
   #protocol: Upstream["protocol"] = "http1";
   #splice: Splice | undefined;
+  /** While it is being forwarded. */
+  #failed: ((error: UpstreamError) => void) | undefined;
   #resolve: (() => void) | undefined;
-  #reject: ((error: Error) => void) | undefined;
   /** The body is on its way: it cannot be sent again. */
   #pumping = false;
   #endListeners: ((end: ExchangeEnd) => void)[] | undefined;
   #startListeners: (() => void)[] | undefined;
-  #activityListeners: (() => void)[] | undefined;
 
   constructor(
     owner: ExchangeOwner,
@@ -97,10 +100,6 @@ export class RelayedExchange implements Exchange, ClientEvents, OutgoingCall {
     else (this.#startListeners ??= []).push(listener);
   }
 
-  onActivity(listener: () => void): void {
-    (this.#activityListeners ??= []).push(listener);
-  }
-
   answer(status: number, body: string, headers: Readonly<Record<string, string>> = {}): void {
     if (this.responseStarted || this.ended) return;
     const fields: string[] = [];
@@ -130,18 +129,24 @@ export class RelayedExchange implements Exchange, ClientEvents, OutgoingCall {
 
   forward(upstream: Upstream): Promise<void> {
     if (this.ended) return Promise.resolve();
-    if (this.#resolve !== undefined) throw new Error("the exchange is being forwarded already");
-    if (this.#pumping)
-      return Promise.reject(new UpstreamError("the body was sent to another upstream", { retriable: false }));
-    const outcome = new Promise<void>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
+      this.relay(upstream, reject);
       this.#resolve = resolve;
-      this.#reject = reject;
     });
+  }
+
+  relay(upstream: Upstream, failed: (error: UpstreamError) => void): void {
+    if (this.ended) return;
+    if (this.#failed !== undefined) throw new Error("the exchange is being forwarded already");
+    if (this.#pumping) {
+      queueMicrotask(() => failed(new UpstreamError("the body was sent to another upstream", { retriable: false })));
+      return;
+    }
+    this.#failed = failed;
     this.#protocol = upstream.protocol;
     const call = this.#owner.startCall(this, upstream);
     this.#call = call;
     if (call.ready) this.upstreamReady();
-    return outcome;
   }
 
   requestBody(chunk: Buffer, start: number, end: number, contentBytes: number): void {
@@ -157,12 +162,12 @@ export class RelayedExchange implements Exchange, ClientEvents, OutgoingCall {
     this.#call?.finish(trailers);
   }
 
-  requestBroken(status: number, text: string): void {
+  requestBroken({ status, text, code }: Refusal): void {
     if (this.ended) return;
     // Half a request must not look like a whole one.
     this.#abortCall();
     if (this.responseStarted) this.#break();
-    else this.fail(status, `${text}\n`);
+    else this.answer(status, `${text}\n`, { ...plainText, [errorHeader]: code });
   }
 
   clientDrained(): void {
@@ -259,7 +264,7 @@ export class RelayedExchange implements Exchange, ClientEvents, OutgoingCall {
   }
 
   upstreamFailed(message: string, reached: boolean, cause: Error): void {
-    if (this.#resolve === undefined) return;
+    if (this.#failed === undefined) return;
     this.#call = undefined;
     const retriable = !reached && !this.#pumping;
     if (this.#pumping) this.#client.dropBody();
@@ -274,8 +279,7 @@ export class RelayedExchange implements Exchange, ClientEvents, OutgoingCall {
   }
 
   #active(): void {
-    const listeners = this.#activityListeners;
-    if (listeners !== undefined) for (const listener of listeners) listener();
+    this.lastActivityMs = performance.now();
   }
 
   #break(): void {
@@ -308,13 +312,13 @@ export class RelayedExchange implements Exchange, ClientEvents, OutgoingCall {
   }
 
   #rejectForward(error: UpstreamError): void {
-    const reject = this.#reject;
+    const failed = this.#failed;
     this.#settled();
-    reject?.(error);
+    failed?.(error);
   }
 
   #settled(): void {
     this.#resolve = undefined;
-    this.#reject = undefined;
+    this.#failed = undefined;
   }
 }
