@@ -26,6 +26,9 @@ export interface RequestHead {
  */
 export type ExchangeEnd = "completed" | "client-gone" | "failed";
 
+/** Under which status an exchange is counted and logged. */
+export type ResultStatus = (exchange: Exchange, end: ExchangeEnd) => number;
+
 /** Where a request goes. The protocol is the caller's choice; it does not follow from the client's. */
 export interface Upstream {
   /** An IP address. */

@@ -1,15 +1,8 @@
 /** `OBSERVABILITY_CONFIG` (data-plane 1.3) and the variables that override it. */
 import type { Env, EnvReader } from "../process/env.ts";
 import type { ListenAddress } from "../process/listen.ts";
+import { defaultRequestLogTemplate } from "../proxy/request-log-template.ts";
 import { tlsSettings, type TlsSettings } from "./tls-options.ts";
-
-/** Knative's, when none is given. */
-export const defaultRequestLogTemplate =
-  '{"httpRequest": {"requestMethod": "{{.Request.Method}}", "requestUrl": "{{js .Request.RequestURI}}", ' +
-  '"requestSize": "{{.Request.ContentLength}}", "status": {{.Response.Code}}, "responseSize": "{{.Response.Size}}", ' +
-  '"userAgent": "{{js .Request.UserAgent}}", "remoteIp": "{{js .Request.RemoteAddr}}", ' +
-  '"serverIp": "{{.Revision.PodIP}}", "referer": "{{js .Request.Referer}}", "latency": "{{.Response.Latency}}s", ' +
-  '"protocol": "{{.Request.Proto}}"}, "traceId": "{{.TraceID}}"}';
 
 export interface RequestLogConfig {
   template: string;

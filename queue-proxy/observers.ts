@@ -3,16 +3,16 @@
  * shares no code with what every sidecar loads: that stays in one file, since each further one costs every start.
  */
 import type { RequestListener } from "node:http";
+import type { ResultStatus } from "../proxy/exchange.ts";
 import type { QueueProxyConfig } from "./config.ts";
 import type { OpenGrpcStream } from "./grpc-stream.ts";
-import { TemplateError } from "./go-template/value.ts";
+import { TemplateError } from "../proxy/go-template/value.ts";
 import type { Observe } from "./handlers.ts";
 import type { Log } from "./log.ts";
 import { spanLine, type NewMessage } from "./otlp.ts";
-import type { ResultStatus } from "./our-error.ts";
 import { profilesListener } from "./profiles.ts";
 import type { AppMetrics } from "./proxy-handler.ts";
-import { createRequestLog } from "./request-log.ts";
+import { createRequestLog } from "../proxy/request-log.ts";
 import { createSpanExport, sendOverGrpc, sendOverHttp } from "./span-export.ts";
 import { createTracing, type Attribute, type Tracing } from "./tracing.ts";
 import { createUserMetrics } from "./user-metrics.ts";
@@ -58,7 +58,8 @@ export function createObservers(config: QueueProxyConfig, shared: Shared): Obser
 /** Undefined, with a line in the log, for a template that cannot be used. */
 function requestLogger(template: string, config: QueueProxyConfig, { resultStatus, log }: Shared): Observe | undefined {
   try {
-    return createRequestLog(template, config, resultStatus, (line) => void process.stdout.write(line));
+    const observe = createRequestLog(template, resultStatus, (line) => void process.stdout.write(line));
+    return (exchange) => observe(exchange, config);
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;
     log.error({ err: error }, "the request log template cannot be used: requests are not logged");

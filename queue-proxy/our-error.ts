@@ -2,7 +2,7 @@
  * Answers of the sidecar's own. Bodies and fields are Knative's (data-plane 1.17); the code in `swell-error` tells them
  * from the app's answers (docs/errors.md). Those to probes are made in proxy/network-probe.ts.
  */
-import type { Exchange, ExchangeEnd, UpstreamError } from "../proxy/exchange.ts";
+import type { Exchange, ResultStatus, UpstreamError } from "../proxy/exchange.ts";
 import { errorHeader, plainText } from "../proxy/plain-text.ts";
 import type { TimeLimit } from "../proxy/timeouts.ts";
 
@@ -13,8 +13,6 @@ const timeLimitCodes = {
   "response start": "response-start-timeout",
   idle: "idle-timeout",
 } as const satisfies Record<TimeLimit, string>;
-
-export type ResultStatus = (exchange: Exchange, end: ExchangeEnd) => number;
 
 /** Exchanges that a time limit broke off. */
 const overdue = new WeakSet<Exchange>();

@@ -3,8 +3,7 @@
  * `kn.queueproxy.wait` in it, and the client's towards the app. W3C trace context only; `tracestate` and `baggage` pass
  * as they came. Whether to record is the parent's decision, else one by ratio.
  */
-import type { Exchange, ExchangeEnd } from "../proxy/exchange.ts";
-import type { ResultStatus } from "./our-error.ts";
+import type { Exchange, ExchangeEnd, ResultStatus } from "../proxy/exchange.ts";
 import { routeTag } from "./route-tag.ts";
 
 export type Attribute = readonly [name: string, value: string | number];

@@ -2,9 +2,8 @@
  * Port 9091: request metrics for Prometheus under the names that Knative's dashboards query, today's (autoscaling 7.1)
  * and those up to 1.18 (7.2). Counting is adding to plain numbers; text is made when somebody asks.
  */
-import type { Exchange, ExchangeEnd } from "../proxy/exchange.ts";
+import type { Exchange, ExchangeEnd, ResultStatus } from "../proxy/exchange.ts";
 import { bytesBounds, family, Histogram, labelText, legacyMsBounds, secondsBounds } from "./histogram.ts";
-import type { ResultStatus } from "./our-error.ts";
 import type { AppMetrics } from "./proxy-handler.ts";
 import { routeTag } from "./route-tag.ts";
 

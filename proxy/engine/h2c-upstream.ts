@@ -196,7 +196,9 @@ class H2cCall implements UpstreamCall {
     });
     stream.on("error", (error: NodeJS.ErrnoException) => {
       const refused = stream.rstCode === http2Code.refusedStream;
-      this.#fail(connection.error ?? error, connection.connected && !refused);
+      // A stream that never left tells why in its cause; the session tells it only afterwards.
+      const cause = error.code === "ERR_HTTP2_STREAM_CANCEL" ? (error.cause as Error | undefined) : undefined;
+      this.#fail(connection.error ?? cause ?? error, connection.connected && !refused);
       this.#broke();
     });
     stream.on("drain", () => {

@@ -1,5 +1,5 @@
 /** One line per request on stdout, from the operator's template (data-plane 1.12). Nothing of it exists when it is off. */
-import type { Exchange, ExchangeEnd } from "../proxy/exchange.ts";
+import type { Exchange, ExchangeEnd, ResultStatus } from "./exchange.ts";
 import { parseTemplate } from "./go-template/template.ts";
 import {
   Int,
@@ -8,8 +8,8 @@ import {
   type TemplateObject,
   type TemplateValue,
 } from "./go-template/value.ts";
-import type { ResultStatus } from "./our-error.ts";
 
+/** What `.Revision` shows; the activator leaves the pod's name and address empty. */
 export interface LoggedRevision {
   revision: string;
   namespace: string;
@@ -22,26 +22,17 @@ export interface LoggedRevision {
 /** Throws {@link TemplateError} when the template cannot be parsed. `write` gets whole lines. */
 export function createRequestLog(
   source: string,
-  revision: LoggedRevision,
   resultStatus: ResultStatus,
   write: (line: string) => void,
-): (exchange: Exchange) => void {
+): (exchange: Exchange, revision: LoggedRevision) => void {
   const template = parseTemplate(source);
-  const revisionFields = record({
-    Name: revision.revision,
-    Namespace: revision.namespace,
-    Service: revision.service,
-    Configuration: revision.configuration,
-    PodName: revision.pod,
-    PodIP: revision.podIp,
-  });
-  const line = (exchange: Exchange, end: ExchangeEnd, request: Lazy): string => {
+  const line = (exchange: Exchange, end: ExchangeEnd, request: Lazy, revision: LoggedRevision): string => {
     const seconds = (performance.now() - exchange.startedMs) / 1000;
     const response = { code: resultStatus(exchange, end), size: exchange.responseBytes, seconds };
     const input = record({
       Request: request.value,
       Response: record({ Code: new Int(response.code), Size: new Int(response.size), Latency: response.seconds }),
-      Revision: revisionFields,
+      Revision: revisionValue(revision),
       TraceID: request.traceId,
     });
     try {
@@ -52,15 +43,25 @@ export function createRequestLog(
       return `Invalid request log template: method: ${method}, response code: ${response.code}, latency: ${seconds}, url: ${request.target}`;
     }
   };
-  return (exchange) => {
+  return (exchange, revision) => {
     // Before the layers rewrite the head for the app.
     const request = new Lazy(exchange);
     exchange.onEnd((end) => {
-      const text = line(exchange, end, request);
+      const text = line(exchange, end, request, revision);
       write(text.endsWith("\n") ? text : `${text}\n`);
     });
   };
 }
+
+const revisionValue = (revision: LoggedRevision): TemplateObject =>
+  record({
+    Name: revision.revision,
+    Namespace: revision.namespace,
+    Service: revision.service,
+    Configuration: revision.configuration,
+    PodName: revision.pod,
+    PodIP: revision.podIp,
+  });
 
 /** What `.Request` shows, copied as it arrived and made into values only for a template that asks. */
 class Lazy {
