@@ -1,6 +1,7 @@
 /** Connecting to an upstream as Knative's transport does (data-plane 1.5): only a try that took too long is repeated. */
 import { Socket, type OnReadOpts } from "node:net";
 import type { Upstream } from "../exchange.ts";
+import { tls as tlsModule } from "./builtins.ts";
 import { addressText } from "./sides.ts";
 
 const firstTimeoutMs = 50;
@@ -10,29 +11,40 @@ const mostRepeats = 15;
 /** Between two tries: this and up to as much again. */
 const pauseMs = 30;
 const keepAliveProbeMs = 5000;
+const handshakeTimeoutMs = 10_000;
+
+/** How long the first try (0) and each repeat may take; undefined when no other is made. */
+export function tryTimeoutMs(repeats: number): number | undefined {
+  return repeats > mostRepeats ? undefined : firstTimeoutMs * growth ** repeats;
+}
 
 export class Dial {
   readonly #upstream: Upstream;
   readonly #onRead: OnReadOpts;
   readonly #onConnected: (socket: Socket) => void;
   readonly #onFailed: (error: Error) => void;
+  readonly #onTry: (() => void) | undefined;
   readonly #startedMs = performance.now();
-  #timeoutMs = firstTimeoutMs;
   #repeats = 0;
   #socket: Socket | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** One of the two is called, once, unless the dial is aborted. The socket has no listeners then. */
+  /**
+   * `onConnected` or `onFailed` is called, once, unless the dial is aborted. The socket has no listeners then. `onTry`
+   * hears of each try.
+   */
   constructor(
     upstream: Upstream,
     onRead: OnReadOpts,
     onConnected: (socket: Socket) => void,
     onFailed: (error: Error) => void,
+    onTry?: () => void,
   ) {
     this.#upstream = upstream;
     this.#onRead = onRead;
     this.#onConnected = onConnected;
     this.#onFailed = onFailed;
+    this.#onTry = onTry;
     this.#try();
   }
 
@@ -43,8 +55,14 @@ export class Dial {
   }
 
   #try(): void {
+    this.#onTry?.();
+    const { host, port, tls } = this.#upstream;
     // An upgraded connection may be half closed.
-    const socket = new Socket({ allowHalfOpen: true, onread: this.#onRead });
+    const common = { allowHalfOpen: true, onread: this.#onRead };
+    const socket =
+      tls === undefined
+        ? new Socket(common)
+        : tlsModule().connect({ host, port, ...tls.connectOptions(), ALPNProtocols: ["http/1.1"], ...common });
     this.#socket = socket;
     socket.on("error", (error: NodeJS.ErrnoException) => {
       if (this.#socket !== socket) return;
@@ -53,7 +71,13 @@ export class Dial {
       if (error.code === "ETIMEDOUT") this.#repeat(error);
       else this.#onFailed(error);
     });
-    socket.once("connect", () => {
+    if (tls !== undefined)
+      socket.once("connect", () => {
+        if (this.#socket !== socket) return;
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => socket.destroy(new Error("TLS handshake timeout")), handshakeTimeoutMs);
+      });
+    socket.once(tls === undefined ? "connect" : "secureConnect", () => {
       if (this.#socket !== socket) return;
       this.#socket = undefined;
       clearTimeout(this.#timer);
@@ -66,20 +90,18 @@ export class Dial {
       this.#socket = undefined;
       socket.destroy();
       this.#repeat();
-    }, this.#timeoutMs);
-    const { host, port } = this.#upstream;
-    socket.connect({ host, port });
+    }, tryTimeoutMs(this.#repeats));
+    if (tls === undefined) socket.connect({ host, port });
   }
 
   #repeat(cause?: Error): void {
-    if (this.#repeats === mostRepeats) {
+    this.#repeats += 1;
+    if (tryTimeoutMs(this.#repeats) === undefined) {
       const seconds = ((performance.now() - this.#startedMs) / 1000).toFixed(2);
       const to = addressText(this.#upstream.host, this.#upstream.port);
       this.#onFailed(new Error(`timed out dialing ${to} after ${seconds}s`, { cause }));
       return;
     }
-    this.#repeats += 1;
-    this.#timeoutMs *= growth;
     this.#timer = setTimeout(() => this.#try(), pauseMs * (1 + Math.random()));
   }
 }
