@@ -80,6 +80,11 @@ const refused = [
     want: ['OBSERVABILITY_CONFIG: tracing protocol "zipkin" is not known'],
   },
   {
+    name: "a protocol of metrics that there is not",
+    env: { OBSERVABILITY_CONFIG: '{"requestMetrics":{"protocol":"statsd"}}' },
+    want: ['OBSERVABILITY_CONFIG: requestMetrics protocol "statsd": want one of none, prometheus, grpc, http/protobuf'],
+  },
+  {
     name: "a flag that is none",
     env: { ENABLE_HTTP_FULL_DUPLEX: "perhaps" },
     want: ['ENABLE_HTTP_FULL_DUPLEX="perhaps": want true or false'],
@@ -107,7 +112,13 @@ const rows = [
       userPort: 8080,
       probes: [],
       stats: undefined,
-      observability: { requestLog: undefined, userMetrics: undefined, tracing: undefined, profiling: undefined },
+      observability: {
+        requestLog: undefined,
+        userMetrics: undefined,
+        metricsExport: undefined,
+        tracing: undefined,
+        profiling: undefined,
+      },
       tls: { minVersion: "TLSv1.3", maxVersion: "TLSv1.3", ciphers: undefined, curves: undefined },
       certificateFolder: "/var/lib/knative/certs",
       limits: { totalMs: 300_000, responseStartMs: 0, idleMs: 0 },
@@ -243,6 +254,28 @@ const rows = [
     name: "profiles, on their own port",
     env: { OBSERVABILITY_CONFIG: '{"runtime":{"profiling":"enabled"}}', PROFILING_PORT: "8009" },
     want: { observability: { profiling: { port: 8009 } } },
+  },
+  {
+    name: "pushed request metrics",
+    env: {
+      OBSERVABILITY_CONFIG:
+        '{"requestMetrics":{"protocol":"grpc","endpoint":"collector:4317","exportInterval":15000000000}}',
+    },
+    want: {
+      observability: {
+        userMetrics: undefined,
+        metricsExport: { protocol: "grpc", endpoint: "collector:4317", intervalMs: 15_000, serviceName: "hello" },
+      },
+    },
+  },
+  {
+    name: "pushed request metrics as OpenTelemetry's variables want them",
+    env: {
+      OBSERVABILITY_CONFIG: '{"requestMetrics":{"protocol":"http/protobuf","endpoint":"http://a:1"}}',
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://b:2/",
+      OTEL_METRIC_EXPORT_INTERVAL: "5000",
+    },
+    want: { observability: { metricsExport: { endpoint: "http://b:2/v1/metrics", intervalMs: 5000 } } },
   },
   {
     name: "tracing",

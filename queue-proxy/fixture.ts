@@ -41,6 +41,7 @@ export const anyPort = { host: "127.0.0.1", port: 0, reusePort: false, optional:
 export const unobserved: Observability = {
   requestLog: undefined,
   userMetrics: undefined,
+  metricsExport: undefined,
   tracing: undefined,
   profiling: undefined,
 };

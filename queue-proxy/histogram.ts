@@ -33,6 +33,10 @@ export class Histogram {
     this.#count += 1;
   }
 
+  get values(): { bounds: readonly number[]; counts: readonly number[]; sum: number; count: number } {
+    return { bounds: this.#bounds, counts: this.#counts, sum: this.#sum, count: this.#count };
+  }
+
   /** `labels`: in text form, without braces. */
   text(name: string, labels: string): string {
     let out = "";

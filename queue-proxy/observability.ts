@@ -33,9 +33,20 @@ export interface TracingConfig {
   serviceName: string;
 }
 
+/** Request metrics that are pushed. */
+export interface MetricsExportConfig {
+  protocol: "grpc" | "http/protobuf";
+  /** Empty: the protocol's own on this machine. */
+  endpoint: string;
+  intervalMs: number;
+  serviceName: string;
+}
+
 export interface Observability {
   requestLog: RequestLogConfig | undefined;
+  /** Request metrics that Prometheus fetches. */
   userMetrics: UserMetricsConfig | undefined;
+  metricsExport: MetricsExportConfig | undefined;
   tracing: TracingConfig | undefined;
   /** Undefined: no profiles. */
   profiling: ListenAddress | undefined;
@@ -43,6 +54,9 @@ export interface Observability {
 
 const userMetricPort = 9091;
 const profilingPort = 8008;
+const metricsProtocols = ["none", "prometheus", "grpc", "http/protobuf"] as const;
+/** What a timer can hold. */
+const maxIntervalMs = 2 ** 31 - 1;
 const protocols = ["none", "grpc", "http/protobuf", "stdout"] as const;
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -73,6 +87,7 @@ export function parseObservability(
       part("requestMetrics")["protocol"] === "prometheus"
         ? userMetrics(read, text(part("requestMetrics")["endpoint"]), options)
         : undefined,
+    metricsExport: metricsExport(read, env, part("requestMetrics"), options.serviceName),
     tracing: tracing(read, env, part("tracing"), options.serviceName),
     profiling: part("runtime")["profiling"] === "enabled" ? options.own(profiles) : undefined,
   };
@@ -112,6 +127,31 @@ function userMetrics(
   };
 }
 
+function metricsExport(
+  read: EnvReader,
+  env: Env,
+  config: Fields,
+  serviceName: string,
+): MetricsExportConfig | undefined {
+  const protocol = text(config["protocol"]) || "none";
+  if (!(metricsProtocols as readonly string[]).includes(protocol)) {
+    read.problems.push(
+      `OBSERVABILITY_CONFIG: requestMetrics protocol ${JSON.stringify(protocol)}: want one of ${metricsProtocols.join(", ")}`,
+    );
+    return undefined;
+  }
+  if (protocol !== "grpc" && protocol !== "http/protobuf") return undefined;
+  const { exportInterval } = config;
+  const configuredMs = typeof exportInterval === "number" && exportInterval > 0 ? exportInterval / 1e6 : 60_000;
+  return {
+    protocol,
+    endpoint:
+      env["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"] || baseEndpoint(env, protocol, "metrics") || text(config["endpoint"]),
+    intervalMs: read.integer("OTEL_METRIC_EXPORT_INTERVAL", { min: 1, max: maxIntervalMs, fallback: configuredMs }),
+    serviceName: env["OTEL_SERVICE_NAME"] || serviceName,
+  };
+}
+
 function tracing(read: EnvReader, env: Env, config: Fields, serviceName: string): TracingConfig | undefined {
   const protocol = text(config["protocol"]) || "none";
   if (!(protocols as readonly string[]).includes(protocol)) {
@@ -122,7 +162,8 @@ function tracing(read: EnvReader, env: Env, config: Fields, serviceName: string)
   const given = config["samplingRate"];
   return {
     protocol: protocol as TracingConfig["protocol"],
-    endpoint: env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] || baseEndpoint(env, protocol) || text(config["endpoint"]),
+    endpoint:
+      env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] || baseEndpoint(env, protocol, "traces") || text(config["endpoint"]),
     samplingRate: protocol === "stdout" ? 1 : samplingRate(read, env, typeof given === "number" ? given : 0),
     serviceName: env["OTEL_SERVICE_NAME"] || serviceName,
   };
@@ -140,9 +181,9 @@ function samplingRate(read: EnvReader, env: Env, configured: number): number {
 }
 
 /** OpenTelemetry's variable for all signals is a base: over HTTP the signal's path is added to it. */
-function baseEndpoint(env: Env, protocol: string): string {
+function baseEndpoint(env: Env, protocol: string, signal: "traces" | "metrics"): string {
   const base = env["OTEL_EXPORTER_OTLP_ENDPOINT"] ?? "";
-  return base === "" || protocol === "grpc" ? base : `${base.replace(/\/$/, "")}/v1/traces`;
+  return base === "" || protocol === "grpc" ? base : `${base.replace(/\/$/, "")}/v1/${signal}`;
 }
 
 function text(value: unknown): string {

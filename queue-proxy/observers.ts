@@ -9,11 +9,14 @@ import type { OpenGrpcStream } from "./grpc-stream.ts";
 import { TemplateError } from "../proxy/go-template/value.ts";
 import type { Observe } from "./handlers.ts";
 import type { Log } from "./log.ts";
-import { spanLine, type NewMessage } from "./otlp.ts";
+import { startMetricExport } from "./metric-export.ts";
+import type { NewMessage } from "./otlp-message.ts";
+import { sendOverGrpc, sendOverHttp, type SendBatch, type Signal } from "./otlp-transport.ts";
+import { spanLine } from "./otlp.ts";
 import { profilesListener } from "./profiles.ts";
 import type { AppMetrics } from "./proxy-handler.ts";
 import { createRequestLog } from "../proxy/request-log.ts";
-import { createSpanExport, sendOverGrpc, sendOverHttp } from "./span-export.ts";
+import { createSpanExport } from "./span-export.ts";
 import { createTracing, type Attribute, type Tracing } from "./tracing.ts";
 import { createUserMetrics } from "./user-metrics.ts";
 
@@ -39,9 +42,21 @@ export interface Shared {
 }
 
 export function createObservers(config: QueueProxyConfig, shared: Shared): Observers {
-  const { requestLog, userMetrics, tracing } = config.observability;
+  const { requestLog, userMetrics, metricsExport, tracing } = config.observability;
   const { resultStatus } = shared;
-  const metrics = userMetrics === undefined ? undefined : createUserMetrics(config, shared.queueDepth, resultStatus);
+  const counted = userMetrics !== undefined || metricsExport !== undefined;
+  const metrics = counted ? createUserMetrics(config, shared.queueDepth, resultStatus) : undefined;
+  const pushed =
+    metrics === undefined || metricsExport === undefined
+      ? undefined
+      : startMetricExport({
+          newMessage: shared.newMessage,
+          resource: resourceOf(config, metricsExport.serviceName),
+          collect: () => metrics.collect(),
+          send: sender(metricsExport, "metrics", shared),
+          intervalMs: metricsExport.intervalMs,
+          log: shared.log,
+        });
   const logged = requestLog === undefined ? undefined : requestLogger(requestLog.template, config, shared);
   const traces = tracing === undefined ? undefined : startTracing(config, tracing, shared);
   return {
@@ -51,7 +66,9 @@ export function createObservers(config: QueueProxyConfig, shared: Shared): Obser
     metricsText: () => metrics?.text() ?? "",
     tracing: traces?.tracing,
     profiles: profilesListener(shared.signal),
-    stop: () => traces?.stop() ?? Promise.resolve(),
+    async stop() {
+      await Promise.all([traces?.stop(), pushed?.stop()]);
+    },
   };
 }
 
@@ -70,10 +87,23 @@ function requestLogger(template: string, config: QueueProxyConfig, { resultStatu
 function startTracing(
   config: QueueProxyConfig,
   settings: NonNullable<QueueProxyConfig["observability"]["tracing"]>,
-  { resultStatus, openGrpcStream, newMessage, queueDepth, log }: Shared,
+  shared: Shared,
 ): { tracing: Tracing; stop: () => Promise<void> } {
-  const { protocol, endpoint, samplingRate, serviceName } = settings;
-  const resource: Attribute[] = [
+  const { resultStatus, newMessage, queueDepth, log } = shared;
+  const { protocol, samplingRate, serviceName } = settings;
+  const resource = resourceOf(config, serviceName);
+  const options = { samplingRate, userPort: config.userPort, hasBreaker: queueDepth !== undefined, resultStatus };
+  if (protocol === "stdout")
+    return {
+      tracing: createTracing({ ...options, record: (span) => void process.stdout.write(spanLine(resource, span)) }),
+      stop: () => Promise.resolve(),
+    };
+  const exporting = createSpanExport(newMessage, resource, sender(settings, "traces", shared), log);
+  return { tracing: createTracing({ ...options, record: exporting.add }), stop: exporting.stop };
+}
+
+function resourceOf(config: QueueProxyConfig, serviceName: string): Attribute[] {
+  return [
     ["service.name", serviceName],
     ["service.instance.id", config.pod],
     ["container.name", "queue-proxy"],
@@ -83,13 +113,12 @@ function startTracing(
     ["kn.configuration.name", config.configuration],
     ["kn.revision.name", config.revision],
   ];
-  const options = { samplingRate, userPort: config.userPort, hasBreaker: queueDepth !== undefined, resultStatus };
-  if (protocol === "stdout")
-    return {
-      tracing: createTracing({ ...options, record: (span) => void process.stdout.write(spanLine(resource, span)) }),
-      stop: () => Promise.resolve(),
-    };
-  const send = protocol === "grpc" ? sendOverGrpc(endpoint, openGrpcStream) : sendOverHttp(endpoint);
-  const exporting = createSpanExport(newMessage, resource, send, log);
-  return { tracing: createTracing({ ...options, record: exporting.add }), stop: exporting.stop };
+}
+
+function sender(
+  { protocol, endpoint }: { protocol: string; endpoint: string },
+  signal: Signal,
+  { openGrpcStream }: Shared,
+): SendBatch {
+  return protocol === "grpc" ? sendOverGrpc(endpoint, signal, openGrpcStream) : sendOverHttp(endpoint, signal);
 }

@@ -1,17 +1,13 @@
 /** Spans in the form of OTLP (opentelemetry.proto.collector.trace.v1), and as JSON for a terminal. */
-import type { MessageWriter } from "./message-writer.ts";
+import { nanoseconds, otlpWriting, resourceMessage, scopeMessage, type NewMessage } from "./otlp-message.ts";
 import type { Attribute, Span } from "./tracing.ts";
 
-const scopeName = "swell/queue-proxy";
 const kinds = { internal: 1, server: 2, client: 3 } as const;
 const statusError = 2;
 
-/** Given, so that this file shares no code with what every sidecar loads (see observers.ts). */
-export type NewMessage = () => MessageWriter;
-
 /** `ExportTraceServiceRequest`. */
 export function encodeSpans(newMessage: NewMessage, resource: readonly Attribute[], spans: readonly Span[]): Buffer {
-  const { message, attributes } = writing(newMessage);
+  const { message, attributes } = otlpWriting(newMessage);
   const encodeSpan = (span: Span): Buffer =>
     message((out) => {
       out.message(1, span.traceId);
@@ -33,56 +29,17 @@ export function encodeSpans(newMessage: NewMessage, resource: readonly Attribute
     request.message(
       1,
       message((resourceSpans) => {
-        resourceSpans.message(
-          1,
-          message((inner) => attributes(inner, 1, resource)),
-        );
+        resourceSpans.message(1, resourceMessage(newMessage, resource));
         resourceSpans.message(
           2,
           message((scopeSpans) => {
-            scopeSpans.message(
-              1,
-              message((scope) => scope.text(1, scopeName)),
-            );
+            scopeSpans.message(1, scopeMessage(newMessage, "swell/queue-proxy"));
             for (const span of spans) scopeSpans.message(2, encodeSpan(span));
           }),
         );
       }),
     );
   });
-}
-
-function writing(newMessage: NewMessage) {
-  const message = (write: (out: MessageWriter) => void): Buffer => {
-    const out = newMessage();
-    write(out);
-    return out.bytes();
-  };
-  /** `AnyValue`: string_value or int_value. A oneof is written also when it is zero. */
-  const anyValue = (value: string | number): Buffer =>
-    message((any) => {
-      if (typeof value === "string") any.text(1, value);
-      else if (value === 0) any.raw(Buffer.from([0x18, 0]));
-      else any.integer(3, value);
-    });
-  const attributes = (out: MessageWriter, field: number, list: readonly Attribute[]): void => {
-    for (const [name, value] of list) {
-      if (value === "") continue;
-      out.message(
-        field,
-        message((pair) => {
-          pair.text(1, name);
-          pair.message(2, anyValue(value));
-        }),
-      );
-    }
-  };
-  return { message, attributes };
-}
-
-/** A double holds milliseconds since the epoch to less than a microsecond. */
-function nanoseconds(ms: number): bigint {
-  return BigInt(Math.round(ms * 1000)) * 1000n;
 }
 
 /** One line. */

@@ -1,8 +1,8 @@
-import { createServer, type IncomingMessage } from "node:http";
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import type { IncomingMessage } from "node:http";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { test } from "tap";
 import { closedPort, get, raw, startApp, startSidecar, unobserved } from "./fixture.ts";
+import { attributesOf, fieldsOf, hex, inner, startCollector, text } from "./otlp-fixture.ts";
 import { isSampled, parentContext } from "./tracing.ts";
 
 interface SpanRow {
@@ -18,37 +18,8 @@ interface SpanRow {
   attributes: Record<string, unknown>;
 }
 
-/** Fields of a message by number. `wire` 1 gives a bigint, 2 bytes. */
-function fieldsOf(bytes: Uint8Array): { field: number; value: bigint | number | Uint8Array }[] {
-  const reader = new BinaryReader(bytes);
-  const out: { field: number; value: bigint | number | Uint8Array }[] = [];
-  while (reader.pos < reader.len) {
-    const [field, wire] = reader.tag();
-    if (wire === WireType.Varint) out.push({ field, value: Number(reader.uint64()) });
-    else if (wire === WireType.Bit64) out.push({ field, value: BigInt(reader.fixed64()) });
-    else out.push({ field, value: reader.bytes() });
-  }
-  return out;
-}
-const text = (value: unknown): string => Buffer.from(value as Uint8Array).toString();
-const hex = (value: unknown): string => (value === undefined ? "" : Buffer.from(value as Uint8Array).toString("hex"));
-
-function attributesOf(fields: ReturnType<typeof fieldsOf>, number: number): Record<string, unknown> {
-  return Object.fromEntries(
-    fields
-      .filter(({ field }) => field === number)
-      .map(({ value }) => {
-        const pair = fieldsOf(value as Uint8Array);
-        const any = fieldsOf(pair.find(({ field }) => field === 2)!.value as Uint8Array)[0]!;
-        return [text(pair.find(({ field }) => field === 1)!.value), any.field === 1 ? text(any.value) : any.value];
-      }),
-  );
-}
-
 /** An ExportTraceServiceRequest. */
 function decoded(request: Uint8Array): { resource: Record<string, unknown>; spans: SpanRow[] } {
-  const inner = (bytes: Uint8Array, number: number): Uint8Array[] =>
-    fieldsOf(bytes).flatMap(({ field, value }) => (field === number ? [value as Uint8Array] : []));
   const [resourceSpans] = inner(request, 1);
   const [resource] = inner(resourceSpans!, 1);
   const [scopeSpans] = inner(resourceSpans!, 2);
@@ -76,16 +47,7 @@ const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
 test("spans over OTLP/HTTP", async (t) => {
-  const batches: { url: string; type: string; body: Buffer }[] = [];
-  const collector = createServer((incoming, outgoing) => {
-    void (async () => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of incoming) chunks.push(chunk as Buffer);
-      batches.push({ url: incoming.url!, type: incoming.headers["content-type"]!, body: Buffer.concat(chunks) });
-      outgoing.end();
-    })();
-  });
-  const collectorPort = await startApp(t, collector);
+  const { port: collectorPort, requests: batches } = await startCollector(t);
   let seen: IncomingMessage["headers"] = {};
   const userPort = await startApp(t, (incoming, outgoing) => {
     seen = incoming.headers;

@@ -4,17 +4,22 @@
  */
 import type { Exchange, ExchangeEnd, ResultStatus } from "../proxy/exchange.ts";
 import { bytesBounds, family, Histogram, labelText, legacyMsBounds, secondsBounds } from "./histogram.ts";
+import type { ExportedMetric } from "./otlp-metrics.ts";
 import type { AppMetrics } from "./proxy-handler.ts";
 import { routeTag } from "./route-tag.ts";
+import type { Attribute } from "./tracing.ts";
 
 /** What clients send is in labels: past so many sets the rest share one. */
 const maxSeries = 500;
 const overflow = 'otel_metric_overflow="true"';
+const overflowAttributes: readonly Attribute[] = [["otel.metric.overflow", "true"]];
 /** Others show as `_OTHER`, as OpenTelemetry wants it. */
 const methods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]);
 
-const appScope = scope("knative.dev/serving/pkg/queue");
-const httpScope = scope("go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp");
+const appScopeName = "knative.dev/serving/pkg/queue";
+const httpScopeName = "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp";
+const appScope = scope(appScopeName);
+const httpScope = scope(httpScopeName);
 
 export interface Identity {
   namespace: string;
@@ -27,11 +32,15 @@ export interface Identity {
 export interface UserMetrics {
   app: AppMetrics;
   observe: (exchange: Exchange) => void;
+  /** For Prometheus. */
   text(): string;
+  /** For a collector that they are pushed to. Only today's names. */
+  collect(): ExportedMetric[];
 }
 
 /** What is counted once per request at one of the two places: as the client sees it, or as the app does. */
 class RequestSeries {
+  readonly attributes: readonly Attribute[];
   readonly labels: string;
   readonly seconds = new Histogram(secondsBounds);
   readonly requestBytes = new Histogram(bytesBounds);
@@ -39,8 +48,9 @@ class RequestSeries {
   /** Under the old names there are fewer labels, so several share one. */
   readonly #legacy: LegacySeries | undefined;
 
-  constructor(labels: string, legacy: LegacySeries | undefined) {
-    this.labels = labels;
+  constructor(attributes: readonly Attribute[], legacy: LegacySeries | undefined) {
+    this.attributes = attributes;
+    this.labels = labelText(Object.fromEntries(attributes.map(([name, value]) => [name.replaceAll(".", "_"), value])));
     this.#legacy = legacy;
   }
 
@@ -95,20 +105,20 @@ export function createUserMetrics(
         (rest) => new LegacySeries(`${legacyStatus(status)},${rest ?? labelText({ route_tag: tag })}`),
       );
     const series = seriesOf(server, key, (rest) => {
-      if (rest !== undefined) return new RequestSeries(rest, legacy());
+      if (rest !== undefined) return new RequestSeries(overflowAttributes, legacy());
       const at = head.host.lastIndexOf(":");
       const hasPort = at > head.host.lastIndexOf("]");
-      const labels = labelText({
-        http_request_method: methodLabel(head.method),
-        http_response_status_code: status,
-        kn_route_tag: tag,
-        network_protocol_name: "http",
-        network_protocol_version: versionLabel(head.httpVersion),
-        server_address: hasPort ? head.host.slice(0, at) : head.host,
-        ...(hasPort ? { server_port: head.host.slice(at + 1) } : {}),
-        url_scheme: secure ? "https" : "http",
-      });
-      return new RequestSeries(labels, legacy());
+      const attributes: Attribute[] = [
+        ["http.request.method", methodLabel(head.method)],
+        ["http.response.status_code", status],
+        ["kn.route.tag", tag],
+        ["network.protocol.name", "http"],
+        ["network.protocol.version", versionLabel(head.httpVersion)],
+        ["server.address", hasPort ? head.host.slice(0, at) : head.host],
+      ];
+      if (hasPort) attributes.push(["server.port", Number(head.host.slice(at + 1))]);
+      attributes.push(["url.scheme", secure ? "https" : "http"]);
+      return new RequestSeries(attributes, legacy());
     });
     series.add((performance.now() - exchange.startedMs) / 1000, exchange);
   };
@@ -120,20 +130,23 @@ export function createUserMetrics(
         const status = resultStatus(exchange, end);
         seriesOf(invocations, String(status), (rest) => {
           const legacy = seriesOf(legacyApp, String(status), (rest) => new LegacySeries(rest ?? legacyStatus(status)));
-          return new RequestSeries(rest ?? `http_response_status_code="${status}"`, legacy);
+          return new RequestSeries(
+            rest === undefined ? [["http.response.status_code", status]] : overflowAttributes,
+            legacy,
+          );
         }).add(seconds, exchange);
         seriesOf(client, `${head.method} ${status} ${head.httpVersion}`, (rest) => {
-          if (rest !== undefined) return new RequestSeries(rest, undefined);
-          const labels = labelText({
-            http_request_method: methodLabel(head.method),
-            http_response_status_code: status,
-            network_protocol_name: "http",
-            network_protocol_version: head.httpVersion === "2.0" ? "2" : "1.1",
-            server_address: "127.0.0.1",
-            server_port: identity.userPort,
-            url_scheme: "http",
-          });
-          return new RequestSeries(labels, undefined);
+          if (rest !== undefined) return new RequestSeries(overflowAttributes, undefined);
+          const attributes: Attribute[] = [
+            ["http.request.method", methodLabel(head.method)],
+            ["http.response.status_code", status],
+            ["network.protocol.name", "http"],
+            ["network.protocol.version", head.httpVersion === "2.0" ? "2" : "1.1"],
+            ["server.address", "127.0.0.1"],
+            ["server.port", identity.userPort],
+            ["url.scheme", "http"],
+          ];
+          return new RequestSeries(attributes, undefined);
         }).add(seconds, exchange);
       },
     },
@@ -144,16 +157,6 @@ export function createUserMetrics(
     },
     text() {
       const depth = queueDepth?.();
-      const of = (
-        all: readonly RequestSeries[],
-        name: string,
-        help: string,
-        pick: "seconds" | "requestBytes" | "responseBytes",
-        scopeText = httpScope,
-      ): string => {
-        const body = all.map((series) => series[pick].text(name, `${series.labels},${scopeText}`)).join("");
-        return family(name, "histogram", help, body);
-      };
       const legacy = (all: readonly LegacySeries[], prefix: string, what: string): string => {
         const counts = all.map(({ labels, ms }) => `${prefix}_count{${labels}} ${ms.count}\n`).join("");
         const latencies = all.map(({ labels, ms }) => ms.text(`${prefix}_latencies`, labels)).join("");
@@ -162,28 +165,69 @@ export function createUserMetrics(
           family(`${prefix}_latencies`, "histogram", "The response time in millisecond", latencies)
         );
       };
-      const servers = [...server.values()];
-      const clients = [...client.values()];
-      const apps = [...invocations.values()];
       const depthText = (name: string, labels: string): string =>
-        depth === undefined
-          ? ""
-          : family(name, "gauge", "Number of current items in the queue proxy queue", `${name}{${labels}} ${depth}\n`);
+        depth === undefined ? "" : family(name, "gauge", depthDescription, `${name}{${labels}} ${depth}\n`);
       return (
         depthText("kn_serving_queue_depth", appScope) +
-        of(apps, "kn_serving_invocation_duration_seconds", "The duration of task execution.", "seconds", appScope) +
-        of(servers, "http_server_request_duration_seconds", "Duration of HTTP server requests.", "seconds") +
-        of(servers, "http_server_request_body_size_bytes", "Size of HTTP server request bodies.", "requestBytes") +
-        of(servers, "http_server_response_body_size_bytes", "Size of HTTP server response bodies.", "responseBytes") +
-        of(clients, "http_client_request_duration_seconds", "Duration of HTTP client requests.", "seconds") +
-        of(clients, "http_client_request_body_size_bytes", "Size of HTTP client request bodies.", "requestBytes") +
+        histograms({ invocations, server, client })
+          .map(({ name, unit, description, scope, pick, of }) => {
+            const text = `${name.replaceAll(".", "_")}_${unit === "s" ? "seconds" : "bytes"}`;
+            const labelsOf = scope === appScopeName ? appScope : httpScope;
+            const body = of.map((series) => series[pick].text(text, `${series.labels},${labelsOf}`)).join("");
+            return family(text, "histogram", description, body);
+          })
+          .join("") +
         legacy([...legacyServer.values()], "revision_request", "queue-proxy") +
         legacy([...legacyApp.values()], "revision_app_request", "user-container") +
         depthText("revision_queue_depth", legacyIdentity) +
         target(identity)
       );
     },
+    collect() {
+      const depth = queueDepth?.();
+      const gauge: ExportedMetric[] =
+        depth === undefined
+          ? []
+          : [
+              {
+                name: "kn.serving.queue.depth",
+                description: depthDescription,
+                unit: "{item}",
+                scope: appScopeName,
+                points: { is: "gauge", value: depth },
+              },
+            ];
+      const counted = histograms({ invocations, server, client })
+        .filter(({ of }) => of.length > 0)
+        .map(({ name, unit, description, scope, pick, of }): ExportedMetric => {
+          const series = of.map((one) => ({ attributes: one.attributes, values: one[pick].values }));
+          return { name, unit, description, scope, points: { is: "histogram", series } };
+        });
+      return [...gauge, ...counted];
+    },
   };
+}
+
+const depthDescription = "Number of current items in the queue proxy queue";
+
+/** Every histogram under its OpenTelemetry name, with the series it is made of. */
+function histograms(all: Record<"invocations" | "server" | "client", ReadonlyMap<string, RequestSeries>>) {
+  const rows = [
+    ["kn.serving.invocation.duration", "s", "The duration of task execution.", "invocations", "seconds"],
+    ["http.server.request.duration", "s", "Duration of HTTP server requests.", "server", "seconds"],
+    ["http.server.request.body.size", "By", "Size of HTTP server request bodies.", "server", "requestBytes"],
+    ["http.server.response.body.size", "By", "Size of HTTP server response bodies.", "server", "responseBytes"],
+    ["http.client.request.duration", "s", "Duration of HTTP client requests.", "client", "seconds"],
+    ["http.client.request.body.size", "By", "Size of HTTP client request bodies.", "client", "requestBytes"],
+  ] as const;
+  return rows.map(([name, unit, description, where, pick]) => ({
+    name,
+    unit,
+    description,
+    pick,
+    scope: where === "invocations" ? appScopeName : httpScopeName,
+    of: [...all[where].values()],
+  }));
 }
 
 /** `make` gets the labels of the series that all further ones share, once there are too many. */
