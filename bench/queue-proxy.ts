@@ -11,11 +11,11 @@ import { summary } from "./summary.ts";
 import { Workbench } from "./workbench.ts";
 
 /**
- * About 30 minutes with seven contenders, and three. A Node process compiles what is hot for its first seconds under
+ * About 28 minutes with seven contenders, and three. A Node process compiles what is hot for its first seconds under
  * load; a proxy lives for days, so that is not measured.
  */
-const full: Durations = { warmMs: 3000, saturatedMs: 1000, halfMs: 800, baselineMs: 400, externalSeconds: 1 };
-const quick: Durations = { warmMs: 2000, saturatedMs: 600, halfMs: 400, baselineMs: 200, externalSeconds: 1 };
+const full: Durations = { warmMs: 2000, saturatedMs: 1000, halfMs: 800, baselineMs: 400, externalSeconds: 1 };
+const quick: Durations = { warmMs: 1500, saturatedMs: 600, halfMs: 400, baselineMs: 200, externalSeconds: 1 };
 const fullRounds = 3;
 /** What `--only` may name beside the loads. */
 const footprint = "footprint";
