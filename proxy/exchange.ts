@@ -2,6 +2,7 @@
  * The seam of the request path: what a layer (probes, timeouts, breaker, routing) sees of one request. Layers see the
  * head and decide; the engine behind `createProxyServer` owns the bytes. Nothing outside proxy/ knows which engine.
  */
+import type { ConnectionOptions } from "node:tls";
 import type { ListenAddress } from "../process/listen.ts";
 import type { Logger } from "../process/logger.ts";
 import type { HeaderList } from "./headers.ts";
@@ -29,12 +30,22 @@ export type ExchangeEnd = "completed" | "client-gone" | "failed";
 /** Under which status an exchange is counted and logged. */
 export type ResultStatus = (exchange: Exchange, end: ExchangeEnd) => number;
 
+/** How an upstream has to prove who it is. */
+export interface UpstreamTls {
+  /** Those with the same one share connections. */
+  readonly id: string;
+  /** Asked for each new connection: what is trusted may change. */
+  connectOptions(): ConnectionOptions;
+}
+
 /** Where a request goes. The protocol is the caller's choice; it does not follow from the client's. */
 export interface Upstream {
   /** An IP address. */
   host: string;
   port: number;
   protocol: "http1" | "h2c";
+  /** Absent: in plain text. */
+  tls?: UpstreamTls | undefined;
 }
 
 /** One request being served. */

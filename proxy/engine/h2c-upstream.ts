@@ -1,6 +1,6 @@
 /** Calls to an upstream that speaks HTTP/2 without TLS and without asking first, on node:http2. */
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
-import type { Upstream } from "../exchange.ts";
+import type { Upstream, UpstreamTls } from "../exchange.ts";
 import { FieldList } from "../headers.ts";
 import { requestFields } from "../hop-by-hop.ts";
 import { noBody } from "../http1/framing.ts";
@@ -33,13 +33,15 @@ export interface H2cPool {
 export function createH2cPool(): H2cPool {
   const byAddress = new Map<string, Set<Connection>>();
 
-  const open = (host: string, port: number): Connection => {
+  const open = ({ host, port, tls }: Upstream): Connection => {
     const address = addressText(host, port);
-    let connections = byAddress.get(address);
-    if (connections === undefined) byAddress.set(address, (connections = new Set()));
+    const key = tls === undefined ? address : `${address} ${tls.id}`;
+    let connections = byAddress.get(key);
+    if (connections === undefined) byAddress.set(key, (connections = new Set()));
     for (const connection of connections) if (connection.streams < connection.limit) return connection;
 
-    const session = http2().connect(`http://${address}`, {
+    const session = http2().connect(`${schemeOf(tls)}://${address}`, {
+      ...tls?.connectOptions(),
       settings: { enablePush: false, initialWindowSize: 1024 * 1024 },
       // The sum of what its streams may buffer; each stream is held back by its client's pace.
       maxSessionMemory: 1000,
@@ -55,7 +57,7 @@ export function createH2cPool(): H2cPool {
     among.add(connection);
     const forget = (): void => {
       among.delete(connection);
-      if (among.size === 0 && byAddress.get(address) === among) byAddress.delete(address);
+      if (among.size === 0 && byAddress.get(key) === among) byAddress.delete(key);
     };
     const dialTimer = setTimeout(() => {
       session.destroy(Object.assign(new Error("dial timed out"), { code: "ETIMEDOUT" }));
@@ -92,6 +94,8 @@ export function createH2cPool(): H2cPool {
   };
 }
 
+const schemeOf = (tls: UpstreamTls | undefined): "http" | "https" => (tls === undefined ? "http" : "https");
+
 class H2cCall implements UpstreamCall {
   /** Told when the connection is there, which a new stream's may not be. */
   readonly ready = false;
@@ -106,13 +110,13 @@ class H2cCall implements UpstreamCall {
   #responded = false;
   #over = false;
 
-  constructor(open: (host: string, port: number) => Connection, call: OutgoingCall, upstream: Upstream) {
+  constructor(open: (upstream: Upstream) => Connection, call: OutgoingCall, upstream: Upstream) {
     this.#call = call;
     this.#upstream = upstream;
     let error: Error | undefined;
     // A session that is just closing refuses new streams; the next one is new.
     for (let attempt = 0; attempt < 3 && this.#stream === undefined; attempt += 1) {
-      const connection = open(upstream.host, upstream.port);
+      const connection = open(upstream);
       try {
         this.#start(connection);
       } catch (thrown) {
@@ -159,7 +163,7 @@ class H2cCall implements UpstreamCall {
 
   #start(connection: Connection): void {
     const call = this.#call;
-    const { host, port } = this.#upstream;
+    const { host, port, tls } = this.#upstream;
     const { head, peerAddress } = call;
     const body = call.body.is !== "none";
     const fallbackHost = addressText(host, port);
@@ -175,7 +179,7 @@ class H2cCall implements UpstreamCall {
         ":method",
         head.method,
         ":scheme",
-        "http",
+        schemeOf(tls),
         ":authority",
         head.host === "" ? fallbackHost : head.host,
         ":path",

@@ -1,5 +1,5 @@
 /** The connections to HTTP/1.1 upstreams, kept per address for the next call. */
-import type { Upstream } from "../exchange.ts";
+import type { Upstream, UpstreamTls } from "../exchange.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Http1Upstream, isRepeatable } from "./http1-upstream.ts";
 import type { OutgoingCall, StartCall, UpstreamCall } from "./sides.ts";
@@ -12,6 +12,9 @@ const sweepMs = 10_000;
  * One that must not be repeated goes out on a connection that was used this recently, or on a new one.
  */
 const freshMs = 1000;
+
+const addressOf = ({ host, port, tls }: Upstream): string =>
+  tls === undefined ? `${host} ${port}` : `${host} ${port} ${tls.id}`;
 
 export interface Http1Pool {
   call: StartCall;
@@ -26,7 +29,7 @@ class AddressPool {
   open = 0;
 
   constructor(upstream: Upstream) {
-    this.upstream = { host: upstream.host, port: upstream.port, protocol: "http1" };
+    this.upstream = { host: upstream.host, port: upstream.port, protocol: "http1", tls: upstream.tls };
   }
 }
 
@@ -38,15 +41,18 @@ export function createHttp1Pool(maxIdle: number): Http1Pool {
   /** Most callers have one upstream, and nearly all repeat themselves. */
   let lastHost = "";
   let lastPort = 0;
+  let lastTls: UpstreamTls | undefined;
   let last: AddressPool | undefined;
 
   const poolOf = (upstream: Upstream): AddressPool => {
-    if (last !== undefined && lastPort === upstream.port && lastHost === upstream.host) return last;
-    const address = `${upstream.host} ${upstream.port}`;
+    if (last !== undefined && lastPort === upstream.port && lastHost === upstream.host && lastTls === upstream.tls)
+      return last;
+    const address = addressOf(upstream);
     let pool = byAddress.get(address);
     if (pool === undefined) byAddress.set(address, (pool = new AddressPool(upstream)));
     lastHost = upstream.host;
     lastPort = upstream.port;
+    lastTls = upstream.tls;
     last = pool;
     return pool;
   };
@@ -74,7 +80,7 @@ export function createHttp1Pool(maxIdle: number): Http1Pool {
       if (at >= 0) pool.idle.splice(at, 1);
       pool.open -= 1;
       if (pool.open > 0) return;
-      byAddress.delete(`${connection.upstream.host} ${connection.upstream.port}`);
+      byAddress.delete(addressOf(connection.upstream));
       if (last === pool) last = undefined;
     },
     again(call: OutgoingCall, from: Http1Upstream): void {
