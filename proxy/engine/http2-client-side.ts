@@ -72,6 +72,8 @@ export class Http2ClientSide implements ClientSide {
   #full = false;
   /** The whole response was written. */
   #ended = false;
+  /** node:http2 asks for them after `finish`; a stream that was closed by then would end without. */
+  #awaitsTrailers = false;
 
   constructor(stream: ServerHttp2Stream, method: string, endStream: boolean) {
     this.#stream = stream;
@@ -88,6 +90,9 @@ export class Http2ClientSide implements ClientSide {
     });
     stream.on("wantTrailers", () => {
       stream.sendTrailers(trailersOf(this.#responseTrailers));
+      this.#awaitsTrailers = false;
+      // Not while they are being sent.
+      setImmediate(() => this.#refuseRest());
     });
     stream.on("drain", () => {
       this.#full = false;
@@ -105,7 +110,7 @@ export class Http2ClientSide implements ClientSide {
       if (this.#finished || !this.#ended) return;
       this.#finished = true;
       exchange.clientFinished();
-      if (!this.requestComplete) stream.close(http2Code.noError);
+      this.#refuseRest();
     });
     stream.on("error", () => {});
   }
@@ -195,6 +200,13 @@ export class Http2ClientSide implements ClientSide {
       [":status", String(status), ...fields],
       bodyless ? { endStream: true } : { waitForTrailers: true },
     );
+    this.#awaitsTrailers = !bodyless;
+  }
+
+  /** After a whole answer nobody wants the rest of the request (RFC 9113 8.1). */
+  #refuseRest(): void {
+    if (this.#finished && this.#ended && !this.#awaitsTrailers && !this.requestComplete)
+      this.#stream.close(http2Code.noError);
   }
 
   #usable(): boolean {
