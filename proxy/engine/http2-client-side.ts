@@ -9,6 +9,9 @@ import { http2Code } from "./builtins.ts";
 import { isLent } from "./read-buffer.ts";
 import { none, type ClientEvents, type ClientSide } from "./sides.ts";
 
+/** How long the rest of a request is still read and dropped after its answer. */
+const lingerMs = 1000;
+
 export class Http2RequestHead implements RequestHead {
   readonly method: string;
   target: string;
@@ -72,8 +75,6 @@ export class Http2ClientSide implements ClientSide {
   #full = false;
   /** The whole response was written. */
   #ended = false;
-  /** node:http2 asks for them after `finish`; a stream that was closed by then would end without. */
-  #awaitsTrailers = false;
 
   constructor(stream: ServerHttp2Stream, method: string, endStream: boolean) {
     this.#stream = stream;
@@ -90,9 +91,6 @@ export class Http2ClientSide implements ClientSide {
     });
     stream.on("wantTrailers", () => {
       stream.sendTrailers(trailersOf(this.#responseTrailers));
-      this.#awaitsTrailers = false;
-      // Not while they are being sent.
-      setImmediate(() => this.#refuseRest());
     });
     stream.on("drain", () => {
       this.#full = false;
@@ -200,13 +198,18 @@ export class Http2ClientSide implements ClientSide {
       [":status", String(status), ...fields],
       bodyless ? { endStream: true } : { waitForTrailers: true },
     );
-    this.#awaitsTrailers = !bodyless;
   }
 
-  /** After a whole answer nobody wants the rest of the request (RFC 9113 8.1). */
+  /**
+   * After a whole answer nobody wants the rest of the request (RFC 9113 8.1). Most often it is no more than its end,
+   * which is on its way. A reset at once would overtake the trailers: nghttp2 sends it before all else.
+   */
   #refuseRest(): void {
-    if (this.#finished && this.#ended && !this.#awaitsTrailers && !this.requestComplete)
-      this.#stream.close(http2Code.noError);
+    if (this.requestComplete) return;
+    const stream = this.#stream;
+    stream.resume();
+    const timer = setTimeout(() => stream.close(http2Code.noError), lingerMs).unref();
+    stream.once("close", () => clearTimeout(timer));
   }
 
   #usable(): boolean {
