@@ -88,6 +88,11 @@ export class Conditions {
     else this.markUnknown(type, reason, message);
   }
 
+  /** For an informational condition that has nothing to say any more. */
+  remove(type: string): void {
+    this.#entries.delete(type);
+  }
+
   /** Sorted by type; `lastTransitionTime` is kept where nothing changed. */
   list(): Condition[] {
     const time = rfc3339(this.#nowMs);
@@ -191,6 +196,7 @@ export const ingressConditions: ConditionTypes = {
   top: "Ready",
   dependents: ["NetworkConfigured", "LoadBalancerReady"],
 };
+export const certificateConditions: ConditionTypes = { top: "Ready", dependents: [] };
 export const domainMappingConditions: ConditionTypes = {
   top: "Ready",
   dependents: ["DomainClaimed", "ReferenceResolved", "IngressReady", "CertificateProvisioned"],

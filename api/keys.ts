@@ -17,6 +17,8 @@ export const label = {
   serviceType: "networking.internal.knative.dev/serviceType",
   certificateType: "networking.knative.dev/certificate-type",
   wildcardDomain: "networking.knative.dev/wildcardDomain",
+  trustBundle: "networking.knative.dev/trust-bundle",
+  certificateUID: "networking.internal.knative.dev/certificate-uid",
   domainMappingUID: "serving.knative.dev/domainMappingUID",
   domainMappingNamespace: "serving.knative.dev/domainMappingNamespace",
 } as const;
@@ -45,6 +47,19 @@ export const defaultSystemNamespace = "knative-serving";
 
 /** Secret in the system namespace; its key `key` (32 random bytes) signs the tokens of the stats stream. */
 export const statsTokenSecret = "swell-stats-token-key";
+
+/** Certificates between gateway, activator and sidecars (spec: data-plane 2.10). */
+export const internalTls = {
+  /** Certificate and Secret of the sidecars, in each namespace. */
+  sidecarSecret: "serving-certs",
+  /** Those of gateway and activator, in the system namespace. */
+  routingSecret: "routing-serving-certs",
+  /** The name that is asked for, whoever answers. */
+  serverName: "data-plane.knative.dev",
+  routingName: "kn-routing",
+  /** By which a sidecar proves whose it is. */
+  sidecarName: (namespace: string): string => `kn-user-${namespace}`,
+} as const;
 
 export const port = {
   queueHttp1: 8012,

@@ -3,6 +3,7 @@
  * the components, and the embedded API server's own, used by the controllers that run in its process.
  */
 import type { KubeList, KubeObject, Resource, Status } from "../api/meta.ts";
+import type { ClientCounts } from "./client-counts.ts";
 
 export interface WriteOptions {
   dryRun?: boolean;
@@ -17,6 +18,9 @@ export interface ListOptions {
   fieldSelector?: string;
   resourceVersion?: string;
 }
+
+/** What is kept of each object of a list; called as they come, so that a large list is never held as a whole. */
+export type Trim<T> = (object: T) => T;
 
 export interface WatchOptions extends ListOptions {
   /** Events after this version are sent. */
@@ -51,13 +55,16 @@ export type WatchEvent<T> =
 
 /** Every method throws {@link ApiError} when the server says no, and the transport's error when it says nothing. */
 export interface KubeClient {
+  /** What was asked of the server and how it answered, where that is counted. */
+  readonly counts?: ClientCounts;
   get<T extends KubeObject>(
     resource: Resource,
     name: string,
     namespace?: string,
     subresource?: "status" | "scale",
   ): Promise<T>;
-  list<T extends KubeObject>(resource: Resource, options?: ListOptions): Promise<KubeList<T>>;
+  /** An implementation that has the objects anyway may leave `trim` to its caller. */
+  list<T extends KubeObject>(resource: Resource, options?: ListOptions, trim?: Trim<T>): Promise<KubeList<T>>;
   /** Namespace and name come from the object. */
   create<T extends KubeObject>(resource: Resource, object: T, options?: WriteOptions): Promise<T>;
   /** Refused with 409 when `metadata.resourceVersion` is set and no longer the stored one. */

@@ -5,8 +5,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { ConfigError, type Env } from "../process/env.ts";
-import type { KubeClient } from "./client.ts";
-import { httpsClient } from "./https-client.ts";
+import { httpsClient, type HttpsClient } from "./https-client.ts";
 
 /** A credential that a plugin or a file gave is asked for again when it is older; client-go's own period for files. */
 const tokenMaxAgeMs = 60_000;
@@ -26,10 +25,7 @@ interface Credentials {
  * The files that `KUBECONFIG` names, else the service account of the pod. Throws {@link ConfigError} when there is
  * neither. Nothing is sent yet.
  */
-export async function kubeClientFromEnvironment(
-  env: Env,
-  userAgent: string,
-): Promise<KubeClient & { close(): Promise<void> }> {
+export async function kubeClientFromEnvironment(env: Env, userAgent: string): Promise<HttpsClient> {
   // Loading it costs more than everything else here, so only processes that talk to an API server do.
   const { KubeConfig } = await import("@kubernetes/client-node/dist/config.js");
   const config = new KubeConfig();

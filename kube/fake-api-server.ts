@@ -204,7 +204,9 @@ export class FakeApiServer {
       const { resourceVersion } = object.metadata;
       if (resourceVersion !== undefined && resourceVersion !== found.metadata.resourceVersion)
         return fail(409, "Conflict");
-      return json(200, this.put(collection, object));
+      const isStatus = request.path.endsWith("/status");
+      const status = (object as { status?: unknown }).status;
+      return json(200, this.put(collection, isStatus ? ({ ...found, status } as KubeObject) : object));
     }
     if (request.method === "PATCH") return json(200, this.put(collection, { ...found, ...JSON.parse(body) }));
     this.remove(collection, key);

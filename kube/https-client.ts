@@ -3,18 +3,21 @@
  * its own, so that many watches never leave a request waiting.
  */
 import { Agent, type Dispatcher } from "undici";
-import { apiVersionOf, type KubeList, type KubeObject, type Resource, type Status } from "../api/meta.ts";
+import { apiVersionOf, type KubeObject, type Resource, type Status } from "../api/meta.ts";
+import { ClientCounts } from "./client-counts.ts";
 import {
   ApiError,
   type DeleteOptions,
   type KubeClient,
   type ListOptions,
   type Patch,
+  type Trim,
   type WatchEvent,
   type WatchOptions,
   type WriteOptions,
 } from "./client.ts";
 import { Deadline } from "./deadline.ts";
+import { jsonList } from "./json-list.ts";
 import { jsonLines } from "./json-lines.ts";
 
 export interface HttpsClientOptions {
@@ -35,8 +38,15 @@ export interface HttpsClientOptions {
   insecure?: boolean;
 }
 
+export interface HttpsClient extends KubeClient {
+  readonly counts: ClientCounts;
+  close(): Promise<void>;
+}
+
 /** A request that is not answered in this time fails. */
 const requestTimeoutMs = 30_000;
+/** A list of a large cluster has hundreds of megabytes; one that stalls ends with the limit of a request. */
+const listTimeoutMs = 300_000;
 const connectTimeoutMs = 10_000;
 /** TCP probes start after this much silence; Node lets ten go unanswered, a second apart. A dead peer is noticed then. */
 const keepAliveProbeAfterMs = 15_000;
@@ -44,7 +54,7 @@ const keepAliveProbeAfterMs = 15_000;
 const watchGraceMs = 30_000;
 /** Without a limit from the caller API servers choose one below two hours. */
 const unlimitedWatchSeconds = 2 * 3600;
-const maxConnections = 32;
+const maxConnections = 64;
 
 const patchTypes: Record<Patch["is"], string> = {
   json: "application/json-patch+json",
@@ -52,7 +62,7 @@ const patchTypes: Record<Patch["is"], string> = {
   strategic: "application/strategic-merge-patch+json",
 };
 
-export function httpsClient(options: HttpsClientOptions): KubeClient & { close(): Promise<void> } {
+export function httpsClient(options: HttpsClientOptions): HttpsClient {
   const server = new URL(options.server);
   const prefix = server.pathname.replace(/\/+$/, "");
   const connect = {
@@ -74,6 +84,7 @@ export function httpsClient(options: HttpsClientOptions): KubeClient & { close()
     keepAliveTimeout: 60_000,
   });
   const watches = new Agent({ ...shared, bodyTimeout: 0, keepAliveTimeout: 1000 });
+  const counts = new ClientCounts(server);
 
   const send = async (
     agent: Agent,
@@ -82,7 +93,7 @@ export function httpsClient(options: HttpsClientOptions): KubeClient & { close()
     { body, contentType = "application/json", signal }: { body?: unknown; contentType?: string; signal: AbortSignal },
   ): Promise<Dispatcher.ResponseData> => {
     const token = options.token?.();
-    const response = await agent.request({
+    const asking = agent.request({
       origin: server.origin,
       path: prefix + path,
       method,
@@ -95,6 +106,7 @@ export function httpsClient(options: HttpsClientOptions): KubeClient & { close()
       },
       body: body === undefined ? null : JSON.stringify(body),
     });
+    const response = await counts.counted(method, path, asking);
     if (response.statusCode >= 400) throw new ApiError(await failure(response));
     return response;
   };
@@ -111,18 +123,21 @@ export function httpsClient(options: HttpsClientOptions): KubeClient & { close()
   };
 
   return {
+    counts,
+
     get: (resource, name, namespace, subresource) => call("GET", pathOf(resource, namespace, name, subresource)),
 
-    async list<T extends KubeObject>(resource: Resource, list: ListOptions = {}) {
-      const answer = await call<KubeList<T>>("GET", pathOf(resource, list.namespace) + query(selection(list)));
+    async list<T extends KubeObject>(resource: Resource, list: ListOptions = {}, trim?: Trim<T>) {
+      const path = pathOf(resource, list.namespace) + query(selection(list));
+      using deadline = new Deadline(listTimeoutMs, "the list from the API server did not end");
+      const response = await send(requests, "GET", path, { signal: deadline.signal });
       // Items of built-in kinds come without these two; everything behind this client may rely on them.
       const apiVersion = apiVersionOf(resource);
-      answer.items ??= [];
-      for (const item of answer.items) {
+      return await jsonList<T>(response.body, (item) => {
         item.apiVersion ??= apiVersion;
         item.kind ??= resource.kind;
-      }
-      return answer;
+        return trim === undefined ? item : trim(item);
+      });
     },
 
     create: (resource, object, write) =>

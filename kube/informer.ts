@@ -5,7 +5,7 @@
 import { keyOf, type KubeObject, type Resource } from "../api/meta.ts";
 import type { Logger } from "../process/logger.ts";
 import { BackOff, pause } from "./back-off.ts";
-import { ApiError, type KubeClient, type ListOptions, type WatchEvent } from "./client.ts";
+import { ApiError, type KubeClient, type ListOptions, type Trim, type WatchEvent } from "./client.ts";
 import { ObjectStore } from "./object-store.ts";
 
 export type Change<T> = { is: "added" | "deleted"; object: T } | { is: "updated"; object: T; previous: T };
@@ -42,6 +42,8 @@ export interface InformerOptions<T extends KubeObject> {
   fieldSelector?: string;
   /** Index name → the values under which an object is found. */
   indexes?: Record<string, (object: T) => string[]>;
+  /** What is kept of an object; {@link withoutManagedFields} when absent. May change the one it is given. */
+  trim?: Trim<T>;
   log: Logger;
 }
 
@@ -53,6 +55,7 @@ const healthyWatchMs = 5000;
 
 export function createInformer<T extends KubeObject>(options: InformerOptions<T>): Informer<T> {
   const { client, resource, namespace, labelSelector, fieldSelector, indexes = {} } = options;
+  const trim: Trim<T> = options.trim ?? withoutManagedFields;
   const log = options.log.child({ informer: resource.plural, ...(namespace === undefined ? {} : { namespace }) });
   const selection: ListOptions = {
     ...(namespace === undefined ? {} : { namespace }),
@@ -77,9 +80,9 @@ export function createInformer<T extends KubeObject>(options: InformerOptions<T>
 
   /** Returns the version from which to watch. */
   const list = async (notOlderThan: string): Promise<string> => {
-    const answer = await client.list<T>(resource, { ...selection, resourceVersion: notOlderThan });
+    const answer = await client.list<T>(resource, { ...selection, resourceVersion: notOlderThan }, trim);
     // The whole copy is current before the first listener hears of it.
-    announce(store.replace(answer.items));
+    announce(store.replace(answer.items.map(trim)));
     if (!hasSynced) {
       hasSynced = true;
       firstList.resolve();
@@ -101,7 +104,8 @@ export function createInformer<T extends KubeObject>(options: InformerOptions<T>
 
   const apply = (event: Exclude<WatchEvent<T>, { type: "ERROR" }>): void => {
     if (event.type === "BOOKMARK") return;
-    announce(event.type === "DELETED" ? store.remove(event.object) : store.put(event.object));
+    const object = trim(event.object);
+    announce(event.type === "DELETED" ? store.remove(object) : store.put(object));
   };
 
   return {
@@ -172,6 +176,12 @@ export function createInformer<T extends KubeObject>(options: InformerOptions<T>
       }
     },
   };
+}
+
+/** Who wrote which field is the API server's business; an update without it leaves it as it is. */
+export function withoutManagedFields<T extends KubeObject>(object: T): T {
+  const { managedFields, ...metadata } = object.metadata;
+  return managedFields === undefined ? object : { ...object, metadata };
 }
 
 type State = { is: "listing"; notOlderThan: string } | { is: "watching"; version: string };

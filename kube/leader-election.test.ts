@@ -3,7 +3,8 @@ import { leases, type Lease } from "../api/core.ts";
 import { silentLogger } from "../process/logger.ts";
 import { FakeApiServer } from "./fake-api-server.ts";
 import { httpsClient } from "./https-client.ts";
-import { lead } from "./leader-election.ts";
+import { createInformer } from "./informer.ts";
+import { lead, type LeaderElectionOptions } from "./leader-election.ts";
 
 const path = "/apis/coordination.k8s.io/v1/leases";
 const hour = 3_600_000;
@@ -15,7 +16,7 @@ async function setUp(t: Test) {
   const client = httpsClient({ server: server.url, userAgent: "test" });
   const stops: AbortController[] = [];
   const ends: Promise<void>[] = [];
-  const candidate = (identity: string, timing = settings) => {
+  const candidate = (identity: string, timing = settings, more: Partial<LeaderElectionOptions> = {}) => {
     const stop = new AbortController();
     const leading = Promise.withResolvers<AbortSignal>();
     const ended = lead(
@@ -27,6 +28,7 @@ async function setUp(t: Test) {
         settings: timing,
         log: silentLogger,
         onLead: (signal) => leading.resolve(signal),
+        ...more,
       },
       stop.signal,
     );
@@ -128,4 +130,116 @@ test("a leader that cannot renew in time steps down", async (t) => {
   await lost;
   server.intercept = undefined;
   t.pass("its signal aborted");
+});
+
+/** Deaths that the test tells of. */
+function deaths() {
+  const dead = new Set<string>();
+  const listeners = new Set<() => void>();
+  return {
+    isDead: (holder: string) => dead.has(holder),
+    onDeath(listener: () => void) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    die(holder: string) {
+      dead.add(holder);
+      for (const listener of listeners) listener();
+    },
+    get watched() {
+      return listeners.size > 0;
+    },
+  };
+}
+
+async function informed(t: Test) {
+  const world = await setUp(t);
+  const stop = new AbortController();
+  const informer = createInformer<Lease>({
+    client: world.client,
+    resource: leases,
+    namespace: "ns",
+    log: silentLogger,
+  });
+  const running = informer.run(stop.signal);
+  t.teardown(async () => {
+    stop.abort();
+    await running;
+  });
+  await informer.synced();
+  /** Resolves when the copy has a lease for which it holds. */
+  const until = async (holds: (lease: Lease) => boolean): Promise<void> => {
+    const held = Promise.withResolvers<void>();
+    const end = informer.onChange(({ object }) => {
+      if (holds(object)) held.resolve();
+    });
+    await held.promise;
+    end();
+  };
+  return { ...world, informer, until };
+}
+
+test("whose process is known to be dead is replaced at once, by a candidate that watches", async (t) => {
+  const { candidate, informer, until, held, pod } = await informed(t);
+  pod("a");
+  pod("b");
+  await candidate("a_1").leading;
+  await until(({ spec }) => spec?.holderIdentity === "a_1");
+  const known = deaths();
+  const b = candidate("b_1", settings, { leases: informer, deaths: known });
+  while (!known.watched) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(held()?.holderIdentity, "a_1");
+  known.die("a_1");
+  await b.leading;
+  t.match(held(), { holderIdentity: "b_1", leaseTransitions: 1 });
+});
+
+test("a lease that was given back goes to the candidate without a handicap, whoever hears of it first", async (t) => {
+  const { candidate, informer, until, held, pod } = await informed(t);
+  for (const name of ["a", "b", "c"]) pod(name);
+  const a = candidate("a_1");
+  await a.leading;
+  await until(({ spec }) => spec?.holderIdentity === "a_1");
+  let asked = 0;
+  const handicapped = { leases: informer, handicapMs: () => (asked += 1) * hour };
+  const b = candidate("b_1", settings, handicapped);
+  const c = candidate("c_1", settings, { leases: informer });
+  a.stop.abort();
+  await c.leading;
+  t.equal(held()?.holderIdentity, "c_1");
+  b.stop.abort();
+  await b.ended;
+});
+
+test("each taking of a lease is a new term, also by who held it last", async (t) => {
+  const { candidate, held, pod } = await setUp(t);
+  pod("a");
+  const first = candidate("a_10.0.0.1");
+  await first.leading;
+  t.equal(held()?.leaseTransitions, 0);
+  // It is killed and comes again under the same name, which is made of pod and address.
+  const again = candidate("a_10.0.0.1");
+  await again.leading;
+  t.equal(held()?.leaseTransitions, 1);
+});
+
+test("who is stopped is told so, and who has lost is told that", async (t) => {
+  const { server, candidate, pod } = await setUp(t);
+  pod("other");
+  const stopped = candidate("me_1");
+  const one = await stopped.leading;
+  stopped.stop.abort();
+  await stopped.ended;
+  t.equal(one.reason, "released");
+  const me = candidate("me_2", { ...settings, retryPeriodMs: 20 });
+  const two = await me.leading;
+  const lost = new Promise<void>((resolve) => two.addEventListener("abort", () => resolve()));
+  server.put(path, {
+    apiVersion: "coordination.k8s.io/v1",
+    kind: "Lease",
+    metadata: { name: "l", namespace: "ns" },
+    spec: { holderIdentity: "other_1", leaseDurationSeconds: 3600, renewTime: "2030-01-01T00:00:00.000000Z" },
+  } as Lease);
+  await lost;
+  t.equal(two.reason, "lost");
 });

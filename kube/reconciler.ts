@@ -2,6 +2,7 @@
 import type { Logger } from "../process/logger.ts";
 import { isConflict } from "./client.ts";
 import { Deadline } from "./deadline.ts";
+import { ReconcileCounts, type Result } from "./reconcile-counts.ts";
 import { WorkQueue } from "./work-queue.ts";
 
 export type Outcome = { is: "done" } | { is: "again"; afterMs: number };
@@ -25,10 +26,17 @@ export interface ReconcilerOptions {
   onError?: (key: string, error: Error) => void;
   /** Default 30,000. */
   timeoutMs?: number;
+  /** Where it is counted, over all terms; absent: nowhere. */
+  counts?: ReconcileCounts;
 }
 
 export interface Reconciler {
-  queue: { add(key: string): void; addAfter(key: string, ms: number): void };
+  queue: {
+    add(key: string): void;
+    /** What nobody waits for, after the others. */
+    addBehind(key: string): void;
+    addAfter(key: string, ms: number): void;
+  };
   /** Works until the signal aborts and what runs then has ended. Call once; keys may be added before. */
   run(signal: AbortSignal): Promise<void>;
   /** Keys that wait for a worker. */
@@ -41,13 +49,14 @@ const leaveBehindMs = 5000;
 export function startReconciler(options: ReconcilerOptions): Reconciler {
   const { name, reconcile, workers = 8, onError, timeoutMs = 30_000 } = options;
   const log = options.log.child({ reconciler: name });
-  const queue = new WorkQueue();
+  const counts = options.counts ?? new ReconcileCounts(name);
+  const queue = new WorkQueue(Math.random, counts);
 
-  const settle = (key: string, result: { outcome: Outcome } | { error: unknown }): void => {
+  const settle = (key: string, result: { outcome: Outcome } | { error: unknown }): Result => {
     if ("outcome" in result) {
       queue.forget(key);
       if (result.outcome.is === "again") queue.addAfter(key, result.outcome.afterMs);
-      return;
+      return result.outcome.is;
     }
     const error = result.error instanceof Error ? result.error : new Error(String(result.error));
     if (error instanceof TerminalError) {
@@ -60,17 +69,20 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
       else log.warn({ key, err: error }, "reconcile failed");
     }
     onError?.(key, error);
+    return error instanceof TerminalError ? "terminal" : isConflict(error) ? "conflict" : "failed";
   };
 
   const work = async (stop: AbortSignal): Promise<void> => {
     for (let key = await queue.take(); key !== undefined; key = await queue.take()) {
       const current = key;
+      const startMs = performance.now();
+      const ended = (result: Result): void => counts.ended(result, performance.now() - startMs);
       const deadline = new Deadline(timeoutMs, "the reconcile did not end", stop);
       const running = (async () => reconcile(current, deadline.signal))()
         .then(
-          (outcome) => settle(current, { outcome }),
+          (outcome) => ended(settle(current, { outcome })),
           (error: unknown) => {
-            if (!stop.aborted) settle(current, { error });
+            if (!stop.aborted) ended(settle(current, { error }));
           },
         )
         .finally(() => {
@@ -84,10 +96,14 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
   };
 
   return {
-    queue: { add: (key) => queue.add(key), addAfter: (key, ms) => queue.addAfter(key, ms) },
+    queue: {
+      add: (key) => queue.add(key),
+      addBehind: (key) => queue.addBehind(key),
+      addAfter: (key, ms) => queue.addAfter(key, ms),
+    },
     depth: () => queue.depth,
     async run(signal) {
-      if (signal.aborted) return;
+      if (signal.aborted) return queue.shutDown();
       const stop = (): void => queue.shutDown();
       signal.addEventListener("abort", stop, { once: true });
       await Promise.all(Array.from({ length: workers }, () => work(signal)));

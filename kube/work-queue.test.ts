@@ -73,3 +73,35 @@ test("order holds over many keys", async (t) => {
   while (queue.depth > 0) taken.push(await queue.take());
   t.strictSame(taken, [...keys, "last"]);
 });
+
+test("what nobody waits for comes after the others, but comes", async (t) => {
+  const queue = new WorkQueue();
+  for (const key of ["a1", "a2"]) queue.addBehind(key);
+  for (let at = 0; at < 20; at += 1) queue.add(`b${at}`);
+  t.equal(queue.depth, 22);
+  const taken: (string | undefined)[] = [];
+  while (queue.depth > 0) taken.push(await queue.take());
+  t.strictSame(
+    taken.flatMap((key, at) => (key?.startsWith("a") === true ? [at] : [])),
+    [7, 15],
+  );
+});
+
+test("a key that somebody waits for after all is moved up, and run once", async (t) => {
+  const queue = new WorkQueue();
+  for (const key of ["a", "b", "c"]) queue.addBehind(key);
+  queue.add("c");
+  queue.addBehind("c");
+  t.strictSame([await queue.take(), await queue.take(), await queue.take()], ["c", "a", "b"]);
+  t.equal(queue.depth, 0);
+});
+
+test("a worker that is free takes what nobody waits for", async (t) => {
+  const queue = new WorkQueue();
+  const taken = queue.take();
+  queue.addBehind("a");
+  t.equal(await taken, "a");
+  queue.addBehind("a");
+  queue.done("a");
+  t.equal(await queue.take(), "a", "added while it ran");
+});

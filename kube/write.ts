@@ -5,6 +5,21 @@ import { isConflict, type KubeClient } from "./client.ts";
 const maxAttempts = 5;
 
 /**
+ * What a write of a custom object's status needs to carry: the server takes everything else from what is stored, so
+ * sending, parsing and checking it would be for nothing. Not for built-in kinds, whose metadata goes along.
+ */
+export function statusBody<T extends KubeObject>(object: T, status: unknown): T {
+  const { name, namespace, uid, resourceVersion } = object.metadata;
+  const metadata = {
+    ...(name === undefined ? {} : { name }),
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  };
+  return { apiVersion: object.apiVersion, kind: object.kind, metadata, status } as KubeObject as T;
+}
+
+/**
  * Writes the status of `object` if it differs from that of `previous`; resolves with what is stored then. When
  * somebody wrote the object meanwhile, the status is put on the fresh one: the change itself leads to another run.
  */
@@ -16,7 +31,8 @@ export async function updateStatus<T extends KubeObject>(
 ): Promise<T> {
   const status = statusOf(object);
   if (isSameJson(status, statusOf(previous))) return previous;
-  let target = object;
+  const body = (target: T): T => (isCustom(resource) ? statusBody(target, status) : { ...target, status });
+  let target = body(object);
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await client.update<T>(resource, target, { subresource: "status" });
@@ -26,11 +42,13 @@ export async function updateStatus<T extends KubeObject>(
       // Another object of the same name has nothing to do with this status.
       if (fresh.metadata.uid !== object.metadata.uid) throw error;
       if (isSameJson(status, statusOf(fresh))) return fresh;
-      target = { ...fresh, status };
+      target = body(fresh);
     }
   }
 }
 
+/** Groups of built-in kinds have no domain of their own. */
+const isCustom = ({ group }: Resource): boolean => group.endsWith(".knative.dev");
 const statusOf = (object: KubeObject): unknown => (object as { status?: unknown }).status;
 
 /** Equal once written as JSON: an absent member and an undefined one are the same. */

@@ -12,6 +12,7 @@ const root = path.dirname(import.meta.dirname);
 export const programs: Readonly<Record<string, string>> = {
   activator: "activator/main.ts",
   autoscaler: "autoscaler/main.ts",
+  "autoscaler-hpa": "autoscaler/hpa/main.ts",
   controller: "controller/main.ts",
   webhook: "controller/webhook/main.ts",
   "queue-proxy": "queue-proxy/main.ts",
@@ -101,6 +102,6 @@ async function bundleGroup(names: readonly string[], out: string): Promise<Metaf
 if (process.argv[1] !== undefined && import.meta.filename === path.resolve(process.argv[1])) {
   const startedMs = Date.now();
   const bundles = await bundle();
-  for (const [name, file] of Object.entries(bundles)) console.log(`${name.padEnd(12)} ${path.relative(root, file)}`);
+  for (const [name, file] of Object.entries(bundles)) console.log(`${name.padEnd(14)} ${path.relative(root, file)}`);
   console.log(`bundled in ${Date.now() - startedMs} ms`);
 }

@@ -1,6 +1,6 @@
 /**
  * Writes the platform's container images as one OCI archive, without a container engine: the pinned Node with the
- * shared libraries it needs, and the bundles. Four images share all their layers and differ in what they run; the
+ * shared libraries it needs, and the bundles. Five images share all their layers and differ in what they run; the
  * sidecar's has a layer of its own.
  *
  *   npm run image:build -- [--out FILE] [--registry NAME]
@@ -19,7 +19,7 @@ import { tar, type TarEntry } from "./tar.ts";
 
 /** A user that exists in no other file system: the one that distroless images use too. */
 const user = 65_532;
-export const imagePrograms = ["activator", "autoscaler", "controller", "webhook"] as const;
+export const imagePrograms = ["activator", "autoscaler", "autoscaler-hpa", "controller", "webhook"] as const;
 
 export interface ImageInput {
   /** Program → bundle, whose chunks lie beside it. */

@@ -1,6 +1,8 @@
 /** What every long-lived process serves beside its work: health, readiness, metrics, and a look inside as JSON. */
 import Fastify from "fastify";
+import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Registry } from "prom-client";
 import { bindAddress, listen } from "./listen.ts";
 import type { Env } from "./env.ts";
@@ -25,6 +27,8 @@ export interface AdminServerOptions {
   /** `/readiness`, and any other path that a kubelet probes. Default: as `health`. */
   readiness?: Check;
   debug?: Readonly<Record<string, DebugRoute>>;
+  /** Takes connections that ask for another protocol; whoever has them ends them before `close`. */
+  upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
 export interface AdminServer {
@@ -81,6 +85,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
     return reply.code(500).send("internal error");
   });
 
+  if (options.upgrade !== undefined) app.server.on("upgrade", options.upgrade);
   await app.ready();
   await listen(app.server, {
     host: bindAddress(options.env) ?? "::",

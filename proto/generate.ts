@@ -1,4 +1,4 @@
-// Writes proto/gen/ from stats.proto; with --check only says whether it would change anything.
+// Writes proto/gen/ from the .proto files; with --check only says whether it would change anything.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, existsSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,12 +32,15 @@ const result = spawnSync(path.join(bin, "buf"), ["generate", folder, "--template
 });
 if (result.status !== 0) process.exit(result.status ?? 1);
 if (checkOnly) {
-  const committed = path.join(folder, "gen", "stats.ts");
-  const same =
-    existsSync(committed) && readFileSync(committed, "utf8") === readFileSync(path.join(out, "stats.ts"), "utf8");
+  const stale = ["stats.ts", "upstream-stat.ts"].filter((name) => {
+    const committed = path.join(folder, "gen", name);
+    return !existsSync(committed) || readFileSync(committed, "utf8") !== readFileSync(path.join(out, name), "utf8");
+  });
   rmSync(out, { recursive: true, force: true });
-  if (!same) {
-    console.error("proto/gen/stats.ts is not what stats.proto generates: run `npm run gen` and commit the result");
+  if (stale.length > 0) {
+    console.error(
+      `proto/gen/: ${stale.join(", ")} differs from what is generated: run \`npm run gen\` and commit the result`,
+    );
     process.exit(1);
   }
 }

@@ -86,6 +86,11 @@ export interface PodLoad {
 export interface PodDirective {
   /** Highest sequence used. */
   acknowledged: number;
+  /**
+   * IP address of the autoscaler that decides for this revision, on the same port. The one that says so takes no
+   * reports of it; the stream ends after this.
+   */
+  owner?: string | undefined;
 }
 
 export interface RevisionKey {
@@ -167,6 +172,18 @@ export interface ActivatorDirective {
   acknowledged: number;
   pods: RevisionPods[];
   demands: RevisionDemand[];
+  /** On opening, and whenever they change. */
+  autoscalers?: Autoscalers | undefined;
+}
+
+/**
+ * IP addresses of autoscalers, all on the same port. Each decides for some of the revisions, so an activator reports
+ * to all of them: whichever takes a revision over knows at once what is held for it.
+ */
+export interface Autoscalers {
+  /** Which of them this stream leads to: the address that was dialled may be a Service's. */
+  self: string;
+  all: string[];
 }
 
 function createBaseLoad(): Load {
@@ -518,13 +535,16 @@ export const PodLoad: MessageFns<PodLoad> = {
 };
 
 function createBasePodDirective(): PodDirective {
-  return { acknowledged: 0 };
+  return { acknowledged: 0, owner: undefined };
 }
 
 export const PodDirective: MessageFns<PodDirective> = {
   encode(message: PodDirective, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.acknowledged !== 0) {
       writer.uint32(8).uint64(message.acknowledged);
+    }
+    if (message.owner !== undefined) {
+      writer.uint32(18).string(message.owner);
     }
     return writer;
   },
@@ -548,6 +568,14 @@ export const PodDirective: MessageFns<PodDirective> = {
             }
 
             message.acknowledged = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.owner = reader.string();
             continue;
           }
         }
@@ -1202,7 +1230,7 @@ export const RevisionDemand: MessageFns<RevisionDemand> = {
 };
 
 function createBaseActivatorDirective(): ActivatorDirective {
-  return { acknowledged: 0, pods: [], demands: [] };
+  return { acknowledged: 0, pods: [], demands: [], autoscalers: undefined };
 }
 
 export const ActivatorDirective: MessageFns<ActivatorDirective> = {
@@ -1215,6 +1243,9 @@ export const ActivatorDirective: MessageFns<ActivatorDirective> = {
     }
     for (const v of message.demands) {
       RevisionDemand.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.autoscalers !== undefined) {
+      Autoscalers.encode(message.autoscalers, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1254,6 +1285,71 @@ export const ActivatorDirective: MessageFns<ActivatorDirective> = {
             }
 
             message.demands.push(RevisionDemand.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.autoscalers = Autoscalers.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAutoscalers(): Autoscalers {
+  return { self: "", all: [] };
+}
+
+export const Autoscalers: MessageFns<Autoscalers> = {
+  encode(message: Autoscalers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.self !== "") {
+      writer.uint32(10).string(message.self);
+    }
+    for (const v of message.all) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Autoscalers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAutoscalers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.self = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.all.push(reader.string());
             continue;
           }
         }
