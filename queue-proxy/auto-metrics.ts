@@ -33,7 +33,11 @@ export function createAutoMetrics(options: { pod: string; startMs: number; load:
       if (timer === undefined) {
         // The first one in a while hears of the time since the last cut, if that was a whole period.
         if (nowMs - options.startMs - last.clockMs >= periodMs) cut();
-        timer = setInterval(cut, periodMs).unref();
+        // Periods end between scrapes, which come once a second: at the same moment one might be read twice, or never.
+        timer = setTimeout(() => {
+          timer = setInterval(cut, periodMs).unref();
+          cut();
+        }, periodMs / 2).unref();
       }
       return encodeStat(options.pod, averages, (nowMs - options.startMs) / 1000);
     },

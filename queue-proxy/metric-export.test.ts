@@ -1,59 +1,6 @@
 import { test } from "tap";
 import { closedPort, get, raw, startApp, startSidecar, unobserved } from "./fixture.ts";
-import { attributesOf, fieldsOf, inner, startCollector, text } from "./otlp-fixture.ts";
-
-interface Metric {
-  scope: string;
-  unit: string;
-  /** Undefined: a gauge. */
-  temporality: number | undefined;
-  points: { attributes: Record<string, unknown>; value: number; counts: number[]; bounds: number[]; times: bigint[] }[];
-}
-
-const doubleOf = (bits: bigint): number => {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(bits);
-  return bytes.readDoubleLE();
-};
-const numbers = (packed: Uint8Array, read: (bytes: Buffer, at: number) => number): number[] =>
-  Array.from({ length: packed.length / 8 }, (_, at) => read(Buffer.from(packed), 8 * at));
-
-/** An ExportMetricsServiceRequest: `value` is a gauge's, or a histogram's sum. */
-function decoded(request: Uint8Array): { resource: Record<string, unknown>; metrics: Map<string, Metric> } {
-  const [resourceMetrics] = inner(request, 1);
-  const metrics = new Map<string, Metric>();
-  for (const scopeMetrics of inner(resourceMetrics!, 2)) {
-    const scope = text(inner(inner(scopeMetrics, 1)[0]!, 1)[0]);
-    for (const metric of inner(scopeMetrics, 2)) {
-      const [gauge] = inner(metric, 5);
-      const data = gauge ?? inner(metric, 9)[0]!;
-      const points = inner(data, 1).map((bytes) => {
-        const fields = fieldsOf(bytes);
-        const of = (number: number) => fields.find(({ field }) => field === number)?.value;
-        const counts = numbers(inner(bytes, 6)[0] ?? new Uint8Array(), (b, at) => Number(b.readBigUInt64LE(at)));
-        const bounds = numbers(inner(bytes, 7)[0] ?? new Uint8Array(), (b, at) => b.readDoubleLE(at));
-        const value = doubleOf((of(gauge === undefined ? 5 : 4) ?? 0n) as bigint);
-        if (gauge === undefined) checkCount(Number(of(4)), counts);
-        return {
-          attributes: attributesOf(fields, gauge === undefined ? 9 : 7),
-          value,
-          counts,
-          bounds,
-          times: [of(2) as bigint, of(3) as bigint],
-        };
-      });
-      const temporality = fieldsOf(data).find(({ field }) => field === 2)?.value as number | undefined;
-      metrics.set(text(inner(metric, 1)[0]), { scope, unit: text(inner(metric, 3)[0]), temporality, points });
-    }
-  }
-  return { resource: attributesOf(fieldsOf(inner(resourceMetrics!, 1)[0]!), 1), metrics };
-}
-
-/** A point's count is the sum of its buckets. */
-function checkCount(count: number, counts: readonly number[]): void {
-  const sum = counts.reduce((total, one) => total + one, 0);
-  if (count !== sum) throw new Error(`a count of ${count} over buckets of ${sum}`);
-}
+import { decodedMetrics, startCollector } from "./otlp-fixture.ts";
 
 test("request metrics are pushed while it serves and once more at the end", async (t) => {
   const first = Promise.withResolvers<void>();
@@ -75,7 +22,7 @@ test("request metrics are pushed while it serves and once more at the end", asyn
 
   const { url, type, body } = requests.at(-1)!;
   t.strictSame([url, type], ["/v1/metrics", "application/x-protobuf"]);
-  const { resource, metrics } = decoded(body);
+  const { resource, metrics } = decodedMetrics(body);
   t.match(resource, {
     "service.name": "hello",
     "container.name": "queue-proxy",

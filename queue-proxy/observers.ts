@@ -9,15 +9,16 @@ import type { OpenGrpcStream } from "./grpc-stream.ts";
 import { TemplateError } from "../proxy/go-template/value.ts";
 import type { Observe } from "./handlers.ts";
 import type { Log } from "./log.ts";
-import { startMetricExport } from "./metric-export.ts";
-import type { NewMessage } from "./otlp-message.ts";
-import { sendOverGrpc, sendOverHttp, type SendBatch, type Signal } from "./otlp-transport.ts";
+import type { Attribute, NewMessage } from "../process/otlp/message.ts";
+import { startMetricExport } from "../process/otlp/metric-export.ts";
+import { sendOverHttp, type SendBatch, type Signal } from "../process/otlp/transport.ts";
+import { sendOverGrpc } from "./otlp-transport.ts";
 import { spanLine } from "./otlp.ts";
 import { profilesListener } from "./profiles.ts";
 import type { AppMetrics } from "./proxy-handler.ts";
 import { createRequestLog } from "../proxy/request-log.ts";
 import { createSpanExport } from "./span-export.ts";
-import { createTracing, type Attribute, type Tracing } from "./tracing.ts";
+import { createTracing, type Tracing } from "./tracing.ts";
 import { createUserMetrics } from "./user-metrics.ts";
 
 export interface Observers {

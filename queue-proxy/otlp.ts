@@ -1,6 +1,13 @@
 /** Spans in the form of OTLP (opentelemetry.proto.collector.trace.v1), and as JSON for a terminal. */
-import { nanoseconds, otlpWriting, resourceMessage, scopeMessage, type NewMessage } from "./otlp-message.ts";
-import type { Attribute, Span } from "./tracing.ts";
+import {
+  nanoseconds,
+  otlpWriting,
+  resourceMessage,
+  scopeMessage,
+  type Attribute,
+  type NewMessage,
+} from "../process/otlp/message.ts";
+import type { Span } from "./tracing.ts";
 
 const kinds = { internal: 1, server: 2, client: 3 } as const;
 const statusError = 2;

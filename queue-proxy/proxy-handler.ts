@@ -2,6 +2,7 @@
 import { Breaker } from "../proxy/breaker.ts";
 import type { Exchange, ExchangeEnd, Handler, Upstream } from "../proxy/exchange.ts";
 import type { RequestStats } from "../proxy/request-stats.ts";
+import type { AppReturn } from "./app-return.ts";
 import type { Log } from "./log.ts";
 import { answerAppFailure, answerQueueFull } from "./our-error.ts";
 import type { Tracing } from "./tracing.ts";
@@ -34,9 +35,11 @@ export function proxyHandler(options: {
   onStats: () => void;
   metrics: AppMetrics | undefined;
   tracing: Pick<Tracing, "of"> | undefined;
+  /** Undefined: an app that is away is not waited for. */
+  appReturn?: AppReturn;
   log: Log;
 }): Handler {
-  const { breaker, stats, onStats, metrics, tracing, log } = options;
+  const { breaker, stats, onStats, metrics, tracing, appReturn, log } = options;
   const http1: Upstream = { host: "127.0.0.1", port: options.userPort, protocol: "http1" };
   const http2: Upstream = { ...http1, protocol: "h2c" };
 
@@ -63,6 +66,10 @@ export function proxyHandler(options: {
       forwardedMs = performance.now();
       // What the client speaks is spoken to the app: nothing is translated.
       exchange.relay(head.httpVersion === "2.0" ? http2 : http1, (error) => {
+        if (appReturn?.await(exchange, error, forward) === true) {
+          log.warn({ err: error }, "waiting for the app");
+          return;
+        }
         log.error({ err: error }, "error reverse proxying request");
         answerAppFailure(exchange, error);
       });

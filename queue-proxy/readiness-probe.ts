@@ -17,6 +17,8 @@ export interface ReadinessProbe {
   readonly state: Readiness;
   /** Runs the probe, or joins a run: true when every container passes. */
   check(): Promise<boolean>;
+  /** Nothing listens any more, whatever the last run said. False when it was never ready, or nothing is probed. */
+  lost(): boolean;
   /** Tries until it succeeds; `signal` ends it. Again after a loss of readiness. */
   watch(signal: AbortSignal): void;
 }
@@ -112,6 +114,14 @@ export function createReadinessProbe(options: {
       return state;
     },
     check,
+    lost() {
+      if (probes.length === 0 || state === "starting") return false;
+      if (state === "ready") {
+        become("not-ready");
+        if (watching !== undefined) void keepTrying(watching);
+      }
+      return true;
+    },
     watch(signal) {
       watching = signal;
       void keepTrying(signal);

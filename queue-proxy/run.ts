@@ -8,13 +8,14 @@ import { RequestStats, type CumulativeLoad } from "../proxy/request-stats.ts";
 import type { Env } from "../process/env.ts";
 import { resolveHost } from "../process/resolve.ts";
 import type { QueueProxyConfig } from "./config.ts";
+import { createAppReturn } from "./app-return.ts";
 import { createAutoMetrics } from "./auto-metrics.ts";
 import { openGrpcStream } from "./grpc-stream.ts";
 import { mainHandler } from "./handlers.ts";
 import type { Log } from "./log.ts";
 import { containerBreaker, proxyHandler } from "./proxy-handler.ts";
 import { createReadinessProbe } from "./readiness-probe.ts";
-import { MessageWriter } from "./message-writer.ts";
+import { MessageWriter } from "../process/otlp/message-writer.ts";
 import type { UserMetricsConfig } from "./observability.ts";
 import { resultStatus } from "./our-error.ts";
 import {
@@ -106,6 +107,12 @@ export async function start(
     onStats: () => reporter?.loadChanged(),
     metrics: observed?.metrics,
     tracing: observed?.tracing,
+    appReturn: createAppReturn({
+      lost: () => readiness.lost(),
+      draining: () => drainer.draining,
+      nowMs: () => performance.now(),
+      random: Math.random,
+    }),
     log,
   });
   const handler = mainHandler({
@@ -175,6 +182,7 @@ export async function start(
     if (!stop.aborted) await once(stop, "abort");
     log.info("draining");
     drainer.start();
+    for (const server of servers) server.retire();
     reporter?.stateChanged();
     await drainer.quiet;
     for (const exchange of upgrades) exchange.closeUpgraded();

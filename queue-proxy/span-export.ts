@@ -1,9 +1,9 @@
 /** Takes ended spans to a collector in batches; what does not get there in time is dropped, and counted in the log. */
+import type { Attribute, NewMessage } from "../process/otlp/message.ts";
+import type { SendBatch } from "../process/otlp/transport.ts";
 import type { Log } from "./log.ts";
 import { encodeSpans } from "./otlp.ts";
-import type { NewMessage } from "./otlp-message.ts";
-import type { SendBatch } from "./otlp-transport.ts";
-import type { Attribute, RecordSpan, Span } from "./tracing.ts";
+import type { RecordSpan, Span } from "./tracing.ts";
 
 const maxQueued = 2048;
 const maxBatch = 512;

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { test } from "tap";
 import { PodDirective, PodReport, type PodState } from "../proto/gen/stats.ts";
-import { decodeAcknowledged, encodeHello, encodeLoad } from "./stats-messages.ts";
+import { decodeDirective, encodeHello, encodeLoad } from "./stats-messages.ts";
 
 const whole = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const sequence = fc.maxSafeNat();
@@ -48,18 +48,20 @@ test("reports are byte for byte what the generated code writes", (t) => {
 
 test("directives of the generated code are read, with fields that are not known yet", (t) => {
   fc.assert(
-    fc.property(sequence, fc.uint8Array({ maxLength: 300 }), (acknowledged, unknown) => {
-      const known = Buffer.from(PodDirective.encode({ acknowledged }).finish());
+    fc.property(sequence, fc.uint8Array({ maxLength: 300 }), fc.option(fc.ipV6()), (acknowledged, unknown, address) => {
+      const owner = address ?? undefined;
+      const known = Buffer.from(PodDirective.encode({ acknowledged, owner }).finish());
       const extra = Buffer.concat([
         Buffer.from([0x7a, unknown.length & 0x7f]),
         unknown.subarray(0, unknown.length & 0x7f),
       ]);
-      const numbers = Buffer.from([0x10, 0x96, 0x01, 0x19, 1, 2, 3, 4, 5, 6, 7, 8, 0x25, 1, 2, 3, 4]);
-      return decodeAcknowledged(Buffer.concat([extra, numbers, known])) === acknowledged;
+      const numbers = Buffer.from([0x20, 0x96, 0x01, 0x19, 1, 2, 3, 4, 5, 6, 7, 8, 0x25, 1, 2, 3, 4]);
+      const read = decodeDirective(Buffer.concat([extra, numbers, known]));
+      return read.acknowledged === acknowledged && read.owner === owner;
     }),
   );
-  t.throws(() => decodeAcknowledged(Buffer.from([0x08, 0x80])), /does not end/);
-  t.throws(() => decodeAcknowledged(Buffer.from([0x7a, 0x05, 0x00])), /cut off/);
-  t.throws(() => decodeAcknowledged(Buffer.from([0x0b])), /wire type 3/);
+  t.throws(() => decodeDirective(Buffer.from([0x08, 0x80])), /does not end/);
+  t.throws(() => decodeDirective(Buffer.from([0x7a, 0x05, 0x00])), /cut off/);
+  t.throws(() => decodeDirective(Buffer.from([0x0b])), /wire type 3/);
   t.end();
 });

@@ -3,7 +3,7 @@
  * generated code brings a gRPC library along; a test holds both against each other.
  */
 import type { PodHello, PodLoad } from "../proto/gen/stats.ts";
-import { MessageWriter } from "./message-writer.ts";
+import { MessageWriter } from "../process/otlp/message-writer.ts";
 
 /** `PodReport` with its field `hello`. */
 export function encodeHello(hello: PodHello): Buffer {
@@ -42,10 +42,11 @@ function report(field: number, body: Buffer): Buffer {
   return message.bytes();
 }
 
-/** `acknowledged` of a `PodDirective`; fields that are not known are passed over. Throws on anything malformed. */
-export function decodeAcknowledged(message: Buffer): number {
+/** A `PodDirective`; fields that are not known are passed over. Throws on anything malformed. */
+export function decodeDirective(message: Buffer): { acknowledged: number; owner: string | undefined } {
   let at = 0;
   let acknowledged = 0;
+  let owner: string | undefined;
   const varint = (): number => {
     let value = 0;
     for (let factor = 1; ; factor *= 128) {
@@ -65,10 +66,11 @@ export function decodeAcknowledged(message: Buffer): number {
     else if (wire === 1) at += 8;
     else if (wire === 2) {
       const length = varint();
+      if (tag === 18) owner = message.toString("utf8", at, at + length);
       at += length;
     } else if (wire === 5) at += 4;
     else throw new Error(`PodDirective: wire type ${wire}`);
   }
   if (at > message.length) throw new Error("PodDirective: cut off");
-  return acknowledged;
+  return { acknowledged, owner };
 }

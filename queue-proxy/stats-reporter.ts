@@ -16,6 +16,8 @@ export interface PodStream {
 
 export interface PodStreamEvents {
   onAcknowledged: (sequence: number) => void;
+  /** Another autoscaler, at this address, takes the reports; this stream is about to end. */
+  onOwner: (host: string) => void;
   onDrain: () => void;
   /** Once, also when the address cannot be reached. Not after `close`. */
   onEnd: (error: Error) => void;
@@ -30,6 +32,8 @@ const changingMs = 100;
 const steadyMs = 1000;
 /** A message that is not acknowledged for so long went to nobody. */
 const acknowledgeMs = 10_000;
+/** Owners that are asked in a row, each on the word of the one before. */
+const redirects = 3;
 const minBackOffMs = 100;
 const maxBackOffMs = 5000;
 
@@ -114,11 +118,15 @@ export function createStatsReporter(options: {
     else schedule(busy);
   };
 
-  /** Resolves when the stream has ended: true when its other side had answered. */
-  const serve = async (host: string, signal: AbortSignal): Promise<boolean> => {
+  /** Resolves when the stream has ended: whether its other side took a report, or who else does. */
+  const serve = async (
+    host: string,
+    signal: AbortSignal,
+  ): Promise<{ answered: boolean; owner: string | undefined }> => {
     const ended = Promise.withResolvers<Error | undefined>();
     const stopped = (): void => ended.resolve(undefined);
     let answered = false;
+    let owner: string | undefined;
     acknowledged = 0;
     drainingSequence = Infinity;
     waitingSinceMs = Infinity;
@@ -129,6 +137,10 @@ export function createStatsReporter(options: {
         acknowledged = Math.max(acknowledged, highest);
         waitingSinceMs = acknowledged >= sequence ? Infinity : performance.now();
         if (acknowledged >= drainingSequence) options.onDrainingAcknowledged();
+      },
+      onOwner(address) {
+        owner = address;
+        ended.resolve(undefined);
       },
       onDrain() {
         blocked = false;
@@ -151,7 +163,7 @@ export function createStatsReporter(options: {
       lastError = error;
       log.debug({ err: error }, `the stats stream to ${host} ended`);
     }
-    return answered;
+    return { answered, owner };
   };
 
   return {
@@ -169,10 +181,12 @@ export function createStatsReporter(options: {
       while (!signal.aborted) {
         let answered = false;
         try {
-          for (const host of await options.resolve()) {
+          const hosts = [...(await options.resolve())];
+          for (let redirected = 0; hosts.length > 0 && !answered;) {
             if (signal.aborted) return;
-            answered = await serve(host, signal);
-            if (answered) break;
+            const served = await serve(hosts.shift()!, signal);
+            ({ answered } = served);
+            if (served.owner !== undefined && redirected++ < redirects) hosts.unshift(served.owner);
           }
         } catch (error) {
           lastError = error;

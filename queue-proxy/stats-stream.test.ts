@@ -163,3 +163,30 @@ test("readiness that is lost is told, and told again when it returns", async (t)
   await autoscaler.until(() => autoscaler.loads().at(-1)?.state === PodState.READY);
   t.pass();
 });
+
+test("a stream goes where the owner of the revision is", async (t) => {
+  const owner = await startAutoscaler(t);
+  // Another address, the same port: autoscalers differ by their addresses.
+  const other = new Server();
+  let asked = 0;
+  other.addService(StatsService, {
+    activator: (call: Stream) => call.end(),
+    pod(stream: Stream) {
+      asked += 1;
+      stream.on("error", () => {});
+      stream.write({ acknowledged: 0, owner: "127.0.0.1" });
+      stream.emit("error", { code: status.UNAVAILABLE, details: "another autoscaler decides for this revision" });
+    },
+  });
+  await new Promise<void>((resolve, reject) =>
+    other.bindAsync(`127.0.0.2:${owner.port}`, ServerCredentials.createInsecure(), (error) =>
+      error === null ? resolve() : reject(error),
+    ),
+  );
+  t.teardown(() => other.forceShutdown());
+  const userPort = await startApp(t, (_incoming, outgoing) => void outgoing.end("ok"));
+  const stats = { host: "127.0.0.2", port: owner.port, token: "secret", localAddress: undefined };
+  await startSidecar(t, { userPort, stats, servingPort: 8012 }, { quietMs: 1, acknowledgedQuietMs: 1 });
+  await owner.until(() => owner.loads().at(-1)?.state === PodState.READY);
+  t.equal(asked, 1, "it is asked once, and what it says is followed at once");
+});

@@ -1,7 +1,7 @@
 /** The stats stream: `Stats.Pod` of proto/stats.proto. */
 import type { PodHello } from "../proto/gen/stats.ts";
 import { openGrpcStream } from "./grpc-stream.ts";
-import { decodeAcknowledged, encodeHello, encodeLoad } from "./stats-messages.ts";
+import { decodeDirective, encodeHello, encodeLoad } from "./stats-messages.ts";
 import type { OpenStream, PodStateName } from "./stats-reporter.ts";
 
 /** `PodState`. */
@@ -17,7 +17,11 @@ export function podStreams(hello: PodHello, localAddress: string | undefined): O
     const stream = openGrpcStream(
       { host, port, localAddress, path },
       {
-        onMessage: (message) => events.onAcknowledged(decodeAcknowledged(message)),
+        onMessage(message) {
+          const { acknowledged, owner } = decodeDirective(message);
+          if (owner === undefined) events.onAcknowledged(acknowledged);
+          else events.onOwner(owner);
+        },
         onDrain: events.onDrain,
         onEnd: events.onEnd,
       },

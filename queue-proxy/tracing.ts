@@ -3,10 +3,9 @@
  * `kn.queueproxy.wait` in it, and the client's towards the app. W3C trace context only; `tracestate` and `baggage` pass
  * as they came. Whether to record is the parent's decision, else one by ratio.
  */
+import type { Attribute } from "../process/otlp/message.ts";
 import type { Exchange, ExchangeEnd, ResultStatus } from "../proxy/exchange.ts";
 import { routeTag } from "./route-tag.ts";
-
-export type Attribute = readonly [name: string, value: string | number];
 
 export interface Span {
   traceId: Buffer;

@@ -2,12 +2,12 @@
  * Port 9091: request metrics for Prometheus under the names that Knative's dashboards query, today's (autoscaling 7.1)
  * and those up to 1.18 (7.2). Counting is adding to plain numbers; text is made when somebody asks.
  */
+import type { Attribute } from "../process/otlp/message.ts";
+import type { ExportedMetric } from "../process/otlp/metrics.ts";
 import type { Exchange, ExchangeEnd, ResultStatus } from "../proxy/exchange.ts";
-import { bytesBounds, family, Histogram, labelText, legacyMsBounds, secondsBounds } from "./histogram.ts";
-import type { ExportedMetric } from "./otlp-metrics.ts";
+import { bytesBounds, family, Histogram, labelText, legacyMsBounds, secondsBounds } from "../process/histogram.ts";
 import type { AppMetrics } from "./proxy-handler.ts";
 import { routeTag } from "./route-tag.ts";
-import type { Attribute } from "./tracing.ts";
 
 /** What clients send is in labels: past so many sets the rest share one. */
 const maxSeries = 500;
@@ -194,7 +194,7 @@ export function createUserMetrics(
                 description: depthDescription,
                 unit: "{item}",
                 scope: appScopeName,
-                points: { is: "gauge", value: depth },
+                points: { is: "gauge", series: [{ attributes: [], value: depth }] },
               },
             ];
       const counted = histograms({ invocations, server, client })
