@@ -100,10 +100,10 @@ export class Http1Connection implements ClientSide, Timed {
     this.socket.destroy();
   }
 
-  /** Ends it if it waits for a request. */
+  /** Ends it if it waits for a request; a first one is under way as a rule, and is waited for a little. */
   endIdle(): void {
     const busy = this.#exchange !== undefined || this.#lingering || this.#heads.begun || this.#inBody;
-    if (this.#sniffing) this.socket.destroy();
+    if (this.#sniffing) this.#owner.deadlines.add(this, performance.now() + lingerMs);
     else if (!busy) this.#linger();
   }
 
@@ -371,8 +371,8 @@ export class Http1Connection implements ClientSide, Timed {
    * what Go's server takes it for. Its answer, once whole, is still written.
    */
   #receivedEnd(): void {
-    if (this.#finishing) this.#last = true;
-    else if (this.#exchange === undefined) this.socket.end();
+    if (this.#exchange === undefined) this.socket.end();
+    else if (this.#finishing) this.#last = true;
     else this.#closed();
   }
 
