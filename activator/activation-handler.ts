@@ -1,6 +1,6 @@
 /** Holds a request until a pod has room for it, forwards it, and tells the autoscaler of it (data-plane 2.5-2.8). */
 import type { Logger } from "../process/logger.ts";
-import type { Exchange, Upstream, UpstreamError } from "../proxy/exchange.ts";
+import type { Exchange, Upstream, UpstreamError, UpstreamTls } from "../proxy/exchange.ts";
 import { hasBody } from "../proxy/hop-by-hop.ts";
 import { limitTime } from "../proxy/timeouts.ts";
 import type { ConcurrencyReporter } from "./concurrency-reporter.ts";
@@ -26,6 +26,9 @@ export interface ActivationOptions {
   onUse: (entry: RevisionEntry, nowMs: number) => void;
   /** The pod at this address could not be dialled. */
   onUndialled: (entry: RevisionEntry, address: string) => void;
+  /** What pods of the namespace have to prove at `podTlsPort`; undefined: plain text. */
+  tls: (namespace: string) => UpstreamTls | undefined;
+  podTlsPort: number;
   /** A request of the revision was taken; for its metrics and log. */
   observe: (exchange: Exchange, entry: RevisionEntry) => void;
   log: Logger;
@@ -146,7 +149,9 @@ class HeldRequest {
       return;
     }
     this.#slot = slot;
-    this.#exchange.relay({ host: slot.host, port: slot.port, protocol: this.#protocol }, (error) => {
+    const tls = this.#options.tls(this.#entry.namespace);
+    const port = tls === undefined ? slot.port : this.#options.podTlsPort;
+    this.#exchange.relay({ host: slot.host, port, protocol: this.#protocol, tls }, (error) => {
       this.#slot = undefined;
       this.#failed(slot, error);
       // Not before: its next place must not be on the pod that has just failed it.

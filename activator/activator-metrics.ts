@@ -1,88 +1,60 @@
-/** Prometheus metrics under Knative's names (data-plane 5.2). Read from live numbers at scrape; nothing per request. */
-import { Counter, Gauge, Registry } from "prom-client";
-import type { Autoscalers } from "./autoscalers.ts";
-import type { RequestMetrics } from "./request-metrics.ts";
-import type { RevisionDirectory } from "./revision-directory.ts";
+/**
+ * Prometheus metrics under Knative's names, today's and those up to 1.18 (data-plane 5.2, 5.3). Read from live numbers
+ * at scrape; nothing per request.
+ */
+import type { Registry } from "prom-client";
+import { counter, gauge, type Labels } from "../process/metric-families.ts";
+import { legacyRevisionLabels, revisionLabels, type RequestMetrics } from "./request-metrics.ts";
+import type { RevisionDirectory, RevisionEntry } from "./revision-directory.ts";
 
-const revisionLabels = ["k8s_namespace_name", "kn_revision_name"] as const;
-
-export function activatorMetrics(
-  directory: RevisionDirectory,
-  autoscalers: Autoscalers,
-  requests: RequestMetrics,
-): Registry {
-  const register = new Registry();
+export function registerActivator(
+  register: Registry,
+  {
+    directory,
+    receivers,
+    requests,
+    pod,
+  }: {
+    directory: Pick<RevisionDirectory, "all">;
+    /** Who takes reports. */
+    receivers: readonly { reachable: boolean; errors: number }[];
+    requests: RequestMetrics;
+    /** Of this process. */
+    pod: string;
+  },
+): void {
   requests.register(register);
-  register.registerMetric(
-    new Gauge({
-      name: "kn_revision_request_concurrency",
-      help: "Requests counted for the autoscaler",
-      labelNames: [...revisionLabels, "kn_service_name", "kn_configuration_name"],
-      registers: [],
-      collect() {
-        this.reset();
-        for (const { namespace, name, labels, stats } of directory.all())
-          this.set(
-            {
-              k8s_namespace_name: namespace,
-              kn_revision_name: name,
-              kn_service_name: labels.service,
-              kn_configuration_name: labels.configuration,
-            },
-            stats.stats.inFlight,
-          );
-      },
-    }),
+  const perRevision = (
+    name: string,
+    help: string,
+    labels: (entry: RevisionEntry) => Labels,
+    value: (entry: RevisionEntry) => number,
+  ): void => gauge(register, name, help, () => Array.from(directory.all(), (entry) => [labels(entry), value(entry)]));
+  const nameOnly = ({ namespace, name }: RevisionEntry): Labels => ({
+    k8s_namespace_name: namespace,
+    kn_revision_name: name,
+  });
+  const concurrency = "Requests counted for the autoscaler";
+  const inFlight = ({ stats }: RevisionEntry): number => stats.stats.inFlight;
+  perRevision("kn_revision_request_concurrency", concurrency, revisionLabels, inFlight);
+  const legacyLabels = (entry: RevisionEntry): Labels => ({
+    ...legacyRevisionLabels(entry),
+    pod_name: pod,
+    container_name: "activator",
+  });
+  perRevision("activator_request_concurrency", concurrency, legacyLabels, inFlight);
+  perRevision("kn_revision_request_queued", "Requests waiting for a pod", nameOnly, (entry) => entry.throttler.waiting);
+  perRevision(
+    "kn_revision_request_active",
+    "Requests being proxied to a pod",
+    nameOnly,
+    (entry) => entry.throttler.active,
   );
-  register.registerMetric(
-    new Gauge({
-      name: "kn_revision_request_queued",
-      help: "Requests waiting for a pod",
-      labelNames: revisionLabels,
-      registers: [],
-      collect() {
-        this.reset();
-        for (const { namespace, name, throttler } of directory.all())
-          this.set({ k8s_namespace_name: namespace, kn_revision_name: name }, throttler.waiting);
-      },
-    }),
-  );
-  register.registerMetric(
-    new Gauge({
-      name: "kn_revision_request_active",
-      help: "Requests being proxied to a pod",
-      labelNames: revisionLabels,
-      registers: [],
-      collect() {
-        this.reset();
-        for (const { namespace, name, throttler } of directory.all())
-          this.set({ k8s_namespace_name: namespace, kn_revision_name: name }, throttler.active);
-      },
-    }),
-  );
-  register.registerMetric(
-    new Gauge({
-      name: "kn_activator_stats_conn_reachable",
-      help: "Whether an autoscaler takes reports",
-      labelNames: ["peer"],
-      registers: [],
-      collect() {
-        this.set({ peer: "autoscaler" }, autoscalers.reachable ? 1 : 0);
-      },
-    }),
-  );
-  let counted = 0;
-  register.registerMetric(
-    new Counter({
-      name: "kn_activator_stats_conn_errors_total",
-      help: "Streams to an autoscaler that ended",
-      labelNames: ["peer"],
-      registers: [],
-      collect() {
-        this.inc({ peer: "autoscaler" }, autoscalers.errors - counted);
-        counted = autoscalers.errors;
-      },
-    }),
-  );
-  return register;
+  const peer = { peer: "autoscaler" };
+  gauge(register, "kn_activator_stats_conn_reachable", "Whether an autoscaler takes reports", () => [
+    [peer, receivers.some(({ reachable }) => reachable) ? 1 : 0],
+  ]);
+  counter(register, "kn_activator_stats_conn_errors_total", "Connections to an autoscaler that ended", () => [
+    [peer, receivers.reduce((sum, { errors }) => sum + errors, 0)],
+  ]);
 }

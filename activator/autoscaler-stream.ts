@@ -8,11 +8,12 @@ import {
   type ActivatorDirective,
   type ActivatorHello,
   type ActivatorReport,
+  type Autoscalers,
   type RevisionDemand,
   type RevisionKey,
   type RevisionPods,
 } from "../proto/gen/stats.ts";
-import type { ConcurrencyReporter } from "./concurrency-reporter.ts";
+import type { ConcurrencyReporter, ReportedLoad } from "./concurrency-reporter.ts";
 
 const reportPeriodMs = 1000;
 /** An autoscaler that acknowledges nothing for this long is given up. */
@@ -40,6 +41,8 @@ export interface AutoscalerStreamOptions {
   subscribed: () => Iterable<RevisionKey>;
   onPods: (pods: readonly RevisionPods[]) => void;
   onDemands: (demands: readonly RevisionDemand[]) => void;
+  /** Which autoscaler this is, and which others there are; again when they change. */
+  onAutoscalers: (autoscalers: Autoscalers) => void;
   /** The autoscaler takes our reports. */
   onUp: () => void;
   /** What was reported up to this version was used. */
@@ -49,6 +52,8 @@ export interface AutoscalerStreamOptions {
 export interface AutoscalerStream {
   /** Reports what has changed, now. */
   report(): void;
+  /** Reports these, now; the rest waits for its time. */
+  reportOnly(loads: ReportedLoad[]): void;
   subscribe(change: { add?: RevisionKey[]; remove?: RevisionKey[] }): void;
   /** Resolves with the reason when the stream is over; never rejects. */
   readonly ended: Promise<Error>;
@@ -85,6 +90,15 @@ export function openAutoscalerStream(options: AutoscalerStreamOptions): Autoscal
     write({ $case: "load", value: { sequence, revisions: loads } });
   };
 
+  const reportOnly = (loads: ReportedLoad[]): void => {
+    if (!open || blocked) return;
+    sequence += 1;
+    // Its acknowledgement says nothing of the others that have changed.
+    const version = unacknowledged.at(-1)?.version ?? acknowledgedVersion;
+    unacknowledged.push({ sequence, version, sentMs: performance.now() });
+    write({ $case: "load", value: { sequence, revisions: loads } });
+  };
+
   const end = (reason: Error): void => {
     if (!open) return;
     open = false;
@@ -106,7 +120,7 @@ export function openAutoscalerStream(options: AutoscalerStreamOptions): Autoscal
     connectTimeoutMs,
   );
 
-  call.on("data", ({ acknowledged, pods, demands }: ActivatorDirective) => {
+  call.on("data", ({ acknowledged, pods, demands, autoscalers }: ActivatorDirective) => {
     if (!open) return;
     if (!up) {
       up = true;
@@ -119,6 +133,7 @@ export function openAutoscalerStream(options: AutoscalerStreamOptions): Autoscal
       acknowledgedVersion = used.version;
       options.onAcknowledged(used.version);
     }
+    if (autoscalers !== undefined) options.onAutoscalers(autoscalers);
     if (pods.length > 0) options.onPods(pods);
     if (demands.length > 0) options.onDemands(demands);
   });
@@ -136,6 +151,7 @@ export function openAutoscalerStream(options: AutoscalerStreamOptions): Autoscal
 
   return {
     report,
+    reportOnly,
     subscribe({ add = [], remove = [] }) {
       write({ $case: "subscription", value: { add, remove } });
     },

@@ -1,13 +1,14 @@
 /**
  * A stream to every autoscaler there is: each knows the pods and decides for the revisions it owns, and all hear of
- * our load. Addresses are looked up again whenever a stream ends and from time to time, since autoscalers come and go.
+ * our load, so that whichever takes a revision over knows at once what is held for it. The Service's name may lead to
+ * any one of them; that one tells of the others, and the address of its own.
  */
 import { createHmac } from "node:crypto";
-import type { RevisionDemand, RevisionKey, RevisionPods } from "../proto/gen/stats.ts";
+import type { Autoscalers as Told, RevisionDemand, RevisionKey, RevisionPods } from "../proto/gen/stats.ts";
 import type { Logger } from "../process/logger.ts";
 import { BackOff, pause } from "../kube/back-off.ts";
 import { openAutoscalerStream, type AutoscalerStream } from "./autoscaler-stream.ts";
-import type { ConcurrencyReporter } from "./concurrency-reporter.ts";
+import type { ConcurrencyReporter, ReportedLoad } from "./concurrency-reporter.ts";
 
 const lookupPeriodMs = 10_000;
 /** A revision without requests for this long is no longer listened to. */
@@ -29,6 +30,8 @@ export interface AutoscalersOptions {
 }
 
 interface Connection {
+  /** Of the autoscaler, once it is known; until then what was dialled. */
+  address: string;
   stream: AutoscalerStream | undefined;
   up: boolean;
   acknowledgedVersion: number;
@@ -39,6 +42,10 @@ export class Autoscalers {
   readonly #epoch = Date.now();
   /** By address; also while it waits to connect again. */
   readonly #connections = new Map<string, Connection>();
+  /** What was told last. */
+  #others: readonly string[] = [];
+  /** Addresses of the Service, and whom they led to. */
+  readonly #leadsTo = new Map<string, string>();
   readonly #backOffs = new Map<string, BackOff>();
   readonly #subscribed = new Map<string, { key: RevisionKey; usedMs: number }>();
   #streams = 0;
@@ -65,9 +72,9 @@ export class Autoscalers {
     return this.#errors;
   }
 
-  /** Reports to all what has changed, now. */
-  report(): void {
-    for (const { stream } of this.#connections.values()) stream?.report();
+  /** Reports these to all, now. */
+  report(loads: ReportedLoad[]): void {
+    for (const { stream } of this.#connections.values()) stream?.reportOnly(loads);
   }
 
   /** Hears of the revision's pods from now on, until it has not been used for long. */
@@ -100,8 +107,8 @@ export class Autoscalers {
       const key = this.#options.key();
       if (key !== undefined) {
         try {
-          for (const address of await resolve()) {
-            if (this.#connections.has(address)) continue;
+          for (const address of new Set([...(await resolve()), ...this.#others])) {
+            if (this.#connections.has(address) || this.#connections.has(this.#leadsTo.get(address) ?? "")) continue;
             const connection = this.#connect(address, key, signal);
             connections.add(connection);
             void connection.finally(() => connections.delete(connection));
@@ -121,11 +128,11 @@ export class Autoscalers {
   /** One connection from its opening to its end and the pause after it. */
   async #connect(address: string, key: Buffer, signal: AbortSignal): Promise<void> {
     const { port, pod, reporter, log, onPods, onDemands, onStreamEnded } = this.#options;
-    const connection: Connection = { stream: undefined, up: false, acknowledgedVersion: 0 };
+    const connection: Connection = { address, stream: undefined, up: false, acknowledgedVersion: 0 };
     this.#connections.set(address, connection);
     this.#streams += 1;
     const id = `${address}#${this.#streams}`;
-    const backOff = this.#backOffs.get(address) ?? new BackOff({ firstMs: 50, maxMs: 2000 });
+    const backOff = this.#backOffs.get(address) ?? new BackOff({ firstMs: 50, maxMs: 1000 });
     this.#backOffs.set(address, backOff);
     const stream = openAutoscalerStream({
       host: address,
@@ -135,6 +142,7 @@ export class Autoscalers {
       subscribed: () => [...this.#subscribed.values()].map(({ key }) => key),
       onPods: (pods) => onPods(id, pods),
       onDemands: (demands) => onDemands(id, demands),
+      onAutoscalers: (told) => this.#hear(connection, address, told),
       onUp: () => {
         connection.up = true;
         this.#everUp = true;
@@ -153,15 +161,31 @@ export class Autoscalers {
     signal.removeEventListener("abort", close);
     connection.stream = undefined;
     onStreamEnded(id);
-    if (!signal.aborted) {
+    const isSpare = this.#connections.get(connection.address) !== connection;
+    if (!signal.aborted && !isSpare) {
       this.#errors += 1;
       const level = connection.up ? "warn" : "debug";
       log[level]({ err: reason, autoscaler: address }, "the stream to the autoscaler ended");
     }
     connection.up = false;
+    if (isSpare) return;
     await pause(backOff.nextMs(), signal);
-    this.#connections.delete(address);
+    this.#connections.delete(connection.address);
     this.#lookAgain();
+  }
+
+  /** An autoscaler said who it is, and who else there is. */
+  #hear(connection: Connection, dialled: string, { self, all }: Told): void {
+    if (self !== connection.address) {
+      this.#connections.delete(connection.address);
+      this.#leadsTo.set(dialled, self);
+      connection.address = self;
+      // It is connected already: one stream is enough.
+      if (this.#connections.has(self)) connection.stream?.close();
+      else this.#connections.set(self, connection);
+    }
+    this.#others = all;
+    if (all.some((address) => !this.#connections.has(address))) this.#lookAgain();
   }
 
   /** Only those that are up count: one that comes back starts again from the cumulative counters. */

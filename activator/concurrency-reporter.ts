@@ -1,6 +1,7 @@
 /**
- * What is held and proxied here, per revision, as the autoscaler counts it (autoscaling 2.2). The first request that
- * must be held is told at once, so that scaling from zero waits for no period.
+ * What is held and proxied here, per revision, as the autoscaler counts it (autoscaling 2.2). A request that must be held
+ * is told at once, and so is a load that has grown a lot: scaling waits for no period. What comes within the same few
+ * turns of the event loop goes with it, and while a load goes on growing it is told again, at growing distances.
  */
 import type { Load, RevisionKey } from "../proto/gen/stats.ts";
 import { RequestStats } from "../proxy/request-stats.ts";
@@ -13,8 +14,12 @@ export interface RevisionStats {
   version: number;
   /** Waiting for a pod. */
   held: number;
-  /** When it last was told at once. */
-  told: { held: number; atMs: number };
+  /** In flight when it was last reported. */
+  told: number;
+  /** When it last was told ahead of its period, and how long it waits for the next time. */
+  urgent: { atMs: number; paceMs: number };
+  /** It is about to be told. */
+  due: boolean;
 }
 
 export interface ReportedLoad {
@@ -22,34 +27,47 @@ export interface ReportedLoad {
   load: Load;
 }
 
-/** A queue that has doubled since it was told is told again, but not more often than this. */
-const growthPeriodMs = 100;
+/** A burst is told whole: while each turn of the event loop brings more of it, but no longer than this. */
+const burstMs = 5;
+/** While it grows on, a load is told after the first of these, then after twice as long each time, up to the second. */
+const firstPaceMs = 2;
+const lastPaceMs = 128;
+/** A load that was not told ahead of its period for so long is told at once again. */
+const quietMs = 1000;
+/** Requests that wait for nothing are news when there are so many times as many, and so many more, as were reported. */
+const surgeFactor = 2;
+const surgeRequests = 2;
 
 export interface ConcurrencyReporterOptions {
   nowMs: () => number;
-  /** The loads should be sent now. Called at most once per turn of the event loop, after all that arrived in it. */
-  onUrgent: () => void;
+  /** These loads should be sent now. */
+  onUrgent: (loads: ReportedLoad[]) => void;
+  /** Calls back once, later. Default: a timer. */
+  after?: (ms: number, call: () => void) => void;
 }
 
 export class ConcurrencyReporter {
   readonly #nowMs: () => number;
   readonly #startMs: number;
-  readonly #onUrgent: () => void;
+  readonly #onUrgent: ConcurrencyReporterOptions["onUrgent"];
+  readonly #after: (ms: number, call: () => void) => void;
   readonly #revisions = new Map<string, RevisionStats>();
   /** Those whose load may still have to be sent. */
   readonly #changed = new Set<RevisionStats>();
+  /** Those that are told as soon as their burst is over. */
+  readonly #bursting = new Set<RevisionStats>();
   #version = 0;
-  #urgent = false;
 
-  constructor({ nowMs, onUrgent }: ConcurrencyReporterOptions) {
+  constructor({ nowMs, onUrgent, after }: ConcurrencyReporterOptions) {
     this.#nowMs = nowMs;
     this.#onUrgent = onUrgent;
+    this.#after = after ?? ((ms, call) => void setTimeout(call, ms).unref());
     this.#startMs = nowMs();
   }
 
   /** The counters of a revision, made at first use: they live as long as the revision, for they only ever grow. */
   of(namespace: string, name: string): RevisionStats {
-    const id = `${namespace}/${name}`;
+    const id = idOf({ namespace, name });
     let revision = this.#revisions.get(id);
     if (revision === undefined) {
       revision = {
@@ -57,7 +75,9 @@ export class ConcurrencyReporter {
         stats: new RequestStats(this.#startMs),
         version: 0,
         held: 0,
-        told: { held: 0, atMs: -Infinity },
+        told: 0,
+        urgent: { atMs: -Infinity, paceMs: 0 },
+        due: false,
       };
       this.#revisions.set(id, revision);
     }
@@ -65,11 +85,12 @@ export class ConcurrencyReporter {
   }
 
   forget(namespace: string, name: string): void {
-    const id = `${namespace}/${name}`;
+    const id = idOf({ namespace, name });
     const revision = this.#revisions.get(id);
     if (revision === undefined) return;
     this.#revisions.delete(id);
     this.#changed.delete(revision);
+    this.#bursting.delete(revision);
   }
 
   all(): Iterable<RevisionStats> {
@@ -79,6 +100,7 @@ export class ConcurrencyReporter {
   arrived(revision: RevisionStats): void {
     revision.stats.arrived(this.#nowMs(), false);
     this.#touch(revision);
+    if (!revision.due && this.#isNews(revision)) this.#tellSoon(revision);
   }
 
   left(revision: RevisionStats): void {
@@ -89,19 +111,7 @@ export class ConcurrencyReporter {
   /** A request that has arrived waits for a pod. */
   hold(revision: RevisionStats): void {
     revision.held += 1;
-    const nowMs = this.#nowMs();
-    const first = revision.held === 1;
-    const doubled = revision.held >= 2 * revision.told.held && nowMs - revision.told.atMs >= growthPeriodMs;
-    if (!first && !doubled) return;
-    revision.told = { held: revision.held, atMs: nowMs };
-    // Whatever else arrives in this turn of the event loop goes with it.
-    if (this.#urgent) return;
-    this.#urgent = true;
-    setImmediate(() => {
-      this.#urgent = false;
-      for (const each of this.#changed) if (each.held > each.told.held) each.told.held = each.held;
-      this.#onUrgent();
-    });
+    if (!revision.due && revision.stats.inFlight > revision.told) this.#tellSoon(revision);
   }
 
   /** It waits no longer. */
@@ -117,8 +127,7 @@ export class ConcurrencyReporter {
     const nowMs = this.#nowMs();
     const loads: ReportedLoad[] = [];
     for (const revision of version === 0 ? this.#revisions.values() : this.#changed)
-      if (revision.version > version || revision.stats.inFlight > 0)
-        loads.push({ revision: revision.key, load: revision.stats.load(nowMs) });
+      if (revision.version > version || revision.stats.inFlight > 0) loads.push(this.#reported(revision, nowMs));
     return { loads, version: this.#version };
   }
 
@@ -128,9 +137,66 @@ export class ConcurrencyReporter {
       if (revision.version <= version && revision.stats.inFlight === 0) this.#changed.delete(revision);
   }
 
+  /** Of requests that wait for nothing: a surge, and what follows it. */
+  #isNews({ stats, told, urgent }: RevisionStats): boolean {
+    const { inFlight } = stats;
+    if (inFlight <= told) return false;
+    if (inFlight >= surgeFactor * told && inFlight - told >= surgeRequests) return true;
+    return urgent.paceMs > 0 && urgent.paceMs < lastPaceMs && this.#nowMs() - urgent.atMs < quietMs;
+  }
+
+  #tellSoon(revision: RevisionStats): void {
+    const nowMs = this.#nowMs();
+    const { urgent } = revision;
+    if (nowMs - urgent.atMs >= quietMs) urgent.paceMs = 0;
+    revision.due = true;
+    const waitMs = urgent.atMs + urgent.paceMs - nowMs;
+    if (waitMs > 0) this.#after(waitMs, () => this.#tellBurst(revision));
+    else this.#tellBurst(revision);
+  }
+
+  /** After the turn in which all that came together is counted, and as many more as each bring more. */
+  #tellBurst(revision: RevisionStats): void {
+    if (this.#revisions.get(idOf(revision.key)) !== revision) return;
+    this.#bursting.add(revision);
+    if (this.#bursting.size > 1) return;
+    const endMs = this.#nowMs() + burstMs;
+    let before = revision.stats.inFlight;
+    const turn = (): void => {
+      let inFlight = 0;
+      for (const each of this.#bursting) inFlight += each.stats.inFlight;
+      if (inFlight > before && this.#nowMs() < endMs) setImmediate(turn);
+      else this.#tell();
+      before = inFlight;
+    };
+    setImmediate(turn);
+  }
+
+  #tell(): void {
+    const nowMs = this.#nowMs();
+    const loads: ReportedLoad[] = [];
+    for (const revision of this.#bursting) {
+      const { paceMs } = revision.urgent;
+      revision.urgent = { atMs: nowMs, paceMs: paceMs === 0 ? firstPaceMs : Math.min(lastPaceMs, 2 * paceMs) };
+      revision.due = false;
+      loads.push(this.#reported(revision, nowMs));
+    }
+    this.#bursting.clear();
+    if (loads.length > 0) this.#onUrgent(loads);
+  }
+
+  #reported(revision: RevisionStats, nowMs: number): ReportedLoad {
+    const load = revision.stats.load(nowMs);
+    // One that is due is told to all, whoever asked meanwhile.
+    if (!revision.due) revision.told = load.inFlight;
+    return { revision: revision.key, load };
+  }
+
   #touch(revision: RevisionStats): void {
     this.#version += 1;
     revision.version = this.#version;
     this.#changed.add(revision);
   }
 }
+
+const idOf = ({ namespace, name }: RevisionKey): string => `${namespace}/${name}`;

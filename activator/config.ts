@@ -3,6 +3,7 @@ import { defaultSystemNamespace, port } from "../api/keys.ts";
 import { clusterDomain } from "../process/cluster-domain.ts";
 import { ConfigError, envReader, type Env } from "../process/env.ts";
 import { bindAddress, listenAddresses, type ListenAddress } from "../process/listen.ts";
+import type { UpstreamMode } from "./upstream-stats-connection.ts";
 
 export interface ActivatorConfig {
   pod: string;
@@ -12,6 +13,8 @@ export interface ActivatorConfig {
   clusterDomain: string;
   /** Host and port of the stats stream's receivers. */
   autoscaler: { host: string; port: number };
+  /** The WebSocket of an autoscaler that takes no streams. */
+  upstreamAutoscaler: { mode: UpstreamMode; port: number };
   listen: {
     /** By host name, for clients outside. */
     gatewayPublic: ListenAddress[];
@@ -22,7 +25,11 @@ export interface ActivatorConfig {
     gatewayInternalTls: ListenAddress[];
     /** By revision header, for other ingresses. */
     activator: ListenAddress[];
+    /** The same over TLS, while system-internal-tls is on. */
+    activatorTls: ListenAddress[];
   };
+  /** Where sidecars speak TLS. */
+  podTlsPort: number;
   metricsPort: number;
   /** A probe of a pod that takes longer has failed. */
   probeTimeoutMs: number;
@@ -58,6 +65,10 @@ export function parseConfig(env: Env): ActivatorConfig {
     systemNamespace,
     clusterDomain: clusterDomain(env),
     autoscaler: { host: address?.[1] ?? address?.[2] ?? "", port: Number(address?.[3]) },
+    upstreamAutoscaler: {
+      mode: read.oneOf("SWELL_UPSTREAM_AUTOSCALER", ["auto", "always", "never"], "auto"),
+      port: read.port("SWELL_UPSTREAM_AUTOSCALER_PORT", 8080),
+    },
     listen: {
       gatewayPublic: listen(read.port("GATEWAY_PORT", port.gatewayHttp)),
       gatewayInternal: listen(read.port("GATEWAY_INTERNAL_PORT", port.gatewayInternalHttp)),
@@ -67,7 +78,9 @@ export function parseConfig(env: Env): ActivatorConfig {
         ...listen(read.port("ACTIVATOR_PORT", port.queueHttp1)),
         ...listen(read.port("ACTIVATOR_H2C_PORT", port.queueHttp2)),
       ],
+      activatorTls: listen(read.port("ACTIVATOR_TLS_PORT", port.queueHttps)),
     },
+    podTlsPort: read.port("POD_TLS_PORT", port.queueHttps),
     metricsPort: read.port("METRICS_PORT", port.autoMetric),
     probeTimeoutMs: durationMs(read.string("PROBE_TIMEOUT", "300ms"), "PROBE_TIMEOUT", read.problems),
     probePeriodMs: durationMs(read.string("PROBE_FREQUENCY", "200ms"), "PROBE_FREQUENCY", read.problems),

@@ -1,54 +1,61 @@
 /**
- * Durations and sizes of requests under OpenTelemetry's names (data-plane 5.2), per revision. Counting is adding to
- * plain numbers; what Prometheus reads is made when it asks.
+ * Durations and sizes of requests, per revision: under OpenTelemetry's names (data-plane 5.2) and those up to Knative
+ * 1.18 (5.3). Counting is adding to plain numbers; what Prometheus reads is made when it asks.
  */
 import type { Registry } from "prom-client";
 import { hostName } from "../api/ingress-claims.ts";
+import { bytesBounds, Histogram, legacyMsBounds, secondsBounds } from "../process/histogram.ts";
+import { counter, histogram, type Labels } from "../process/metric-families.ts";
 import type { Exchange } from "../proxy/exchange.ts";
 import type { RevisionEntry } from "./revision-directory.ts";
 
-const secondsBuckets = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
-const bytesBuckets = [0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000];
 /** Labels hold what clients send; past so many sets per revision the rest share one. */
 const maxSeries = 200;
+const overflow = "overflow";
 const methods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]);
 
-interface Buckets {
-  /** One more than there are bounds. */
-  counts: number[];
-  sum: number;
+/** Under the old names there are fewer labels, so several series share one of these. */
+interface LegacySeries {
+  labels: Labels;
+  ms: Histogram;
 }
 
 interface Series {
-  labels: Record<string, string>;
-  histograms: Buckets[];
+  labels: Labels;
+  seconds: Histogram;
+  requestBytes: Histogram;
+  responseBytes: Histogram;
+  legacy: LegacySeries;
 }
 
-const measures = [
-  { name: "http_server_request_duration_seconds", help: "Duration of HTTP server requests", bounds: secondsBuckets },
-  { name: "http_server_request_body_size_bytes", help: "Size of HTTP request bodies", bounds: bytesBuckets },
-  { name: "http_server_response_body_size_bytes", help: "Size of HTTP response bodies", bounds: bytesBuckets },
-] as const;
+interface Revision {
+  /** By what the request was. */
+  series: Map<string, Series>;
+  /** By status. */
+  legacy: Map<number, LegacySeries>;
+}
 
 export class RequestMetrics {
-  readonly #revisions = new Map<RevisionEntry, Map<string, Series>>();
+  readonly #revisions = new Map<RevisionEntry, Revision>();
+  readonly #legacyLabels: (entry: RevisionEntry) => Record<string, string>;
+
+  /** `pod`: of this process; the old names tell of it. */
+  constructor(pod: string) {
+    this.#legacyLabels = (entry) => ({
+      ...legacyRevisionLabels(entry),
+      pod_name: pod,
+      container_name: "activator",
+    });
+  }
 
   observe(exchange: Exchange, entry: RevisionEntry): void {
     exchange.onEnd(() => {
-      const values = [
-        (performance.now() - exchange.startedMs) / 1000,
-        exchange.requestBytes,
-        exchange.responseBytes,
-      ] as const;
-      const series = this.#series(exchange, entry);
-      for (const [index, { bounds }] of measures.entries()) {
-        const { counts } = series.histograms[index]!;
-        const value = values[index]!;
-        let at = 0;
-        while (at < bounds.length && value > bounds[at]!) at += 1;
-        counts[at]! += 1;
-        series.histograms[index]!.sum += value;
-      }
+      const ms = performance.now() - exchange.startedMs;
+      const { seconds, requestBytes, responseBytes, legacy } = this.#series(exchange, entry);
+      seconds.add(ms / 1000);
+      requestBytes.add(exchange.requestBytes);
+      responseBytes.add(exchange.responseBytes);
+      legacy.ms.add(ms);
     });
   }
 
@@ -57,76 +64,110 @@ export class RequestMetrics {
   }
 
   register(register: Registry): void {
-    for (const [index, { name, help, bounds }] of measures.entries())
-      register.registerMetric({
-        name,
-        help,
-        type: "histogram",
-        aggregator: "sum",
-        get: () =>
-          Promise.resolve({ name, help, type: "histogram", aggregator: "sum", values: this.#values(index, bounds) }),
-        reset: () => undefined,
-      } as never);
+    const family = (name: string, help: string, pick: (series: Series) => Histogram): void =>
+      histogram(register, name, help, () => this.#all(({ series }) => series, pick));
+    family("http_server_request_duration_seconds", "Duration of HTTP server requests", ({ seconds }) => seconds);
+    family("http_server_request_body_size_bytes", "Size of HTTP request bodies", ({ requestBytes }) => requestBytes);
+    family("http_server_response_body_size_bytes", "Size of HTTP response bodies", (series) => series.responseBytes);
+
+    const legacy = (): [Labels, Histogram["values"]][] =>
+      this.#all(
+        (revision) => revision.legacy,
+        ({ ms }) => ms,
+      );
+    counter(register, "activator_request_count", "The number of requests that are routed to Activator", () =>
+      legacy().map(([labels, { count }]) => [labels, count]),
+    );
+    histogram(register, "activator_request_latencies", "The response time in millisecond", legacy);
   }
 
   #series(exchange: Exchange, entry: RevisionEntry): Series {
     let revision = this.#revisions.get(entry);
-    if (revision === undefined) this.#revisions.set(entry, (revision = new Map()));
-    const { head, status, secure } = exchange;
+    if (revision === undefined) this.#revisions.set(entry, (revision = { series: new Map(), legacy: new Map() }));
+    const { head, status: sent, secure } = exchange;
+    // Nothing was sent to a client that left first; Knative records what its handler would have sent.
+    const status = sent === 0 ? 500 : sent;
     const method = methods.has(head.method) ? head.method : "_OTHER";
     const address = hostName(head.host);
-    let key = `${method} ${status} ${head.httpVersion} ${secure} ${address}`;
-    let series = revision.get(key);
-    if (series !== undefined) return series;
-    const isOver = revision.size >= maxSeries;
-    if (isOver) key = "overflow";
-    series = revision.get(key);
-    if (series !== undefined) return series;
-    series = {
-      labels: {
+    const key = `${method} ${status} ${head.httpVersion} ${secure} ${address}`;
+    const found = revision.series.get(key);
+    if (found !== undefined) return found;
+    const legacy = this.#legacy(revision, entry, status);
+    if (revision.series.size >= maxSeries) {
+      // One for each status, so that both generations of names tell the same.
+      const key = `${overflow} ${status}`;
+      const labels = {
         ...revisionLabels(entry),
-        ...(isOver
-          ? { overflow: "true" }
-          : {
-              http_request_method: method,
-              // Nothing was sent to a client that left first; Knative records what its handler would have sent.
-              http_response_status_code: String(status === 0 ? 500 : status),
-              network_protocol_name: "http",
-              network_protocol_version: head.httpVersion === "2.0" ? "2" : head.httpVersion,
-              server_address: address,
-              url_scheme: secure ? "https" : "http",
-            }),
+        http_response_status_code: String(status),
+        otel_metric_overflow: "true",
+      };
+      const shared = revision.series.get(key) ?? createSeries(labels, legacy);
+      revision.series.set(key, shared);
+      return shared;
+    }
+    const series = createSeries(
+      {
+        ...revisionLabels(entry),
+        http_request_method: method,
+        http_response_status_code: String(status),
+        network_protocol_name: "http",
+        network_protocol_version: head.httpVersion === "2.0" ? "2" : head.httpVersion,
+        server_address: address,
+        url_scheme: secure ? "https" : "http",
       },
-      histograms: measures.map(({ bounds }) => ({
-        counts: Array.from({ length: bounds.length + 1 }, () => 0),
-        sum: 0,
-      })),
-    };
-    revision.set(key, series);
+      legacy,
+    );
+    revision.series.set(key, series);
     return series;
   }
 
-  #values(index: number, bounds: readonly number[]): unknown[] {
-    const { name } = measures[index]!;
-    const values: unknown[] = [];
-    for (const revision of this.#revisions.values())
-      for (const { labels, histograms } of revision.values()) {
-        const { counts, sum } = histograms[index]!;
-        let total = 0;
-        for (const [at, count] of counts.entries()) {
-          total += count;
-          values.push({ labels: { ...labels, le: bounds[at] ?? "+Inf" }, value: total, metricName: `${name}_bucket` });
-        }
-        values.push({ labels, value: sum, metricName: `${name}_sum` });
-        values.push({ labels, value: total, metricName: `${name}_count` });
-      }
-    return values;
+  #legacy({ legacy }: Revision, entry: RevisionEntry, status: number): LegacySeries {
+    let series = legacy.get(status);
+    if (series === undefined) {
+      const labels = {
+        ...this.#legacyLabels(entry),
+        response_code: String(status),
+        response_code_class: `${Math.floor(status / 100)}xx`,
+      };
+      legacy.set(status, (series = { labels, ms: new Histogram(legacyMsBounds) }));
+    }
+    return series;
+  }
+
+  #all<S extends { labels: Labels }>(
+    of: (revision: Revision) => ReadonlyMap<unknown, S>,
+    pick: (series: S) => Histogram,
+  ): [Labels, Histogram["values"]][] {
+    return [...this.#revisions.values()].flatMap((revision) =>
+      Array.from(of(revision).values(), (series): [Labels, Histogram["values"]] => [
+        series.labels,
+        pick(series).values,
+      ]),
+    );
   }
 }
 
-const revisionLabels = ({ namespace, name, labels }: RevisionEntry): Record<string, string> => ({
+const createSeries = (labels: Labels, legacy: LegacySeries): Series => ({
+  labels,
+  seconds: new Histogram(secondsBounds),
+  requestBytes: new Histogram(bytesBounds),
+  responseBytes: new Histogram(bytesBounds),
+  legacy,
+});
+
+type Identity = Pick<RevisionEntry, "namespace" | "name" | "labels">;
+
+export const revisionLabels = ({ namespace, name, labels }: Identity): Record<string, string> => ({
   k8s_namespace_name: namespace,
   kn_revision_name: name,
   kn_service_name: labels.service,
   kn_configuration_name: labels.configuration,
+});
+
+/** Up to Knative 1.18. */
+export const legacyRevisionLabels = ({ namespace, name, labels }: Identity): Record<string, string> => ({
+  namespace_name: namespace,
+  revision_name: name,
+  service_name: labels.service,
+  configuration_name: labels.configuration,
 });

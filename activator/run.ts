@@ -1,6 +1,6 @@
 /** Composes the parts, serves until `stop`, drains. */
 import { once } from "node:events";
-import { endpoints, secrets, type Endpoints, type Secret } from "../api/core.ts";
+import { configMaps, endpoints, secrets, type ConfigMap, type Endpoints, type Secret } from "../api/core.ts";
 import { isOurs } from "../api/ingress-claims.ts";
 import { label, statsTokenSecret } from "../api/keys.ts";
 import { kIngresses, serverlessServices, type KIngress, type ServerlessService } from "../api/networking.ts";
@@ -8,14 +8,17 @@ import { revisions, type Revision } from "../api/serving.ts";
 import { pause } from "../kube/back-off.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { createInformer } from "../kube/informer.ts";
+import { followObservability } from "../kube/metric-push.ts";
 import type { Logger } from "../process/logger.ts";
 import { startAdminServer } from "../process/metrics-server.ts";
+import { createMetricPush } from "../process/otlp/metric-push.ts";
+import { processRegister, processResource } from "../process/process-metrics.ts";
 import { resolveHost } from "../process/resolve.ts";
 import { Drainer } from "../proxy/drain.ts";
 import type { Exchange, ProxyServer, ProxyServerOptions } from "../proxy/exchange.ts";
 import { createProxyServer } from "../proxy/server.ts";
 import { activationHandler, heldBodyBytes } from "./activation-handler.ts";
-import { activatorMetrics } from "./activator-metrics.ts";
+import { registerActivator } from "./activator-metrics.ts";
 import { Autoscalers } from "./autoscalers.ts";
 import { ConcurrencyReporter } from "./concurrency-reporter.ts";
 import type { ActivatorConfig } from "./config.ts";
@@ -24,9 +27,12 @@ import { IngressVersions } from "./gateway/ingress-versions.ts";
 import { compiledIngress, routeTable, type Door, type RouteTable } from "./gateway/route-table.ts";
 import { ServiceBackends } from "./gateway/service-backends.ts";
 import { activatorDoor, gatewayDoor, type Readiness } from "./handlers.ts";
+import { InternalTls } from "./internal-tls.ts";
 import { createPodProber } from "./pod-prober.ts";
+import { observabilityConfigMap, requestLog } from "./request-log.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 import { endpointsIndexes, RevisionDirectory } from "./revision-directory.ts";
+import { UpstreamConnection } from "./upstream-stats-connection.ts";
 
 /** An activator that starts while no autoscaler answers serves running pods all the same, after this. */
 const autoscalerGraceMs = 15_000;
@@ -42,6 +48,8 @@ export interface RunningActivator {
     gatewayPublicTls: number[];
     gatewayInternalTls: number[];
     activator: number[];
+    /** [] while system-internal-tls is off. */
+    activatorTls: number[];
     metrics: number;
   };
   directory: RevisionDirectory;
@@ -57,7 +65,7 @@ export async function start(
   stop: AbortSignal,
 ): Promise<RunningActivator> {
   const over = new AbortController();
-  const requestMetrics = new RequestMetrics();
+  const requestMetrics = new RequestMetrics(config.pod);
   const sources = {
     revisions: createInformer<Revision>({ client, resource: revisions, log }),
     serverlessServices: createInformer<ServerlessService>({ client, resource: serverlessServices, log }),
@@ -77,6 +85,13 @@ export async function start(
     fieldSelector: `metadata.name=${statsTokenSecret}`,
     log,
   });
+  const observability = createInformer<ConfigMap>({
+    client,
+    resource: configMaps,
+    namespace: config.systemNamespace,
+    fieldSelector: `metadata.name=${observabilityConfigMap}`,
+    log,
+  });
 
   // What is known: revisions and their pods, from the API server, the autoscalers and our own probes.
   const prober = createPodProber({
@@ -84,7 +99,13 @@ export async function start(
     periodMs: config.probePeriodMs,
     onPassed: (entry, address) => directory.passed(entry, address),
   });
-  const reporter = new ConcurrencyReporter({ nowMs: () => performance.now(), onUrgent: () => autoscalers.report() });
+  const reporter = new ConcurrencyReporter({
+    nowMs: () => performance.now(),
+    onUrgent(loads) {
+      autoscalers.report(loads);
+      upstream.urgent(loads);
+    },
+  });
   const directory = new RevisionDirectory({
     sources,
     reporter,
@@ -113,6 +134,16 @@ export async function start(
     log,
   });
   tokenKeys.onChange(() => autoscalers.keyChanged());
+  const upstream = new UpstreamConnection({
+    ...config.upstreamAutoscaler,
+    host: config.autoscaler.host,
+    resolve: () => resolveHost(config.autoscaler.host, config.env),
+    streams: () => autoscalers.reachable,
+    reporter,
+    pod: config.pod,
+    nowMs: () => performance.now(),
+    log,
+  });
 
   // What is routed.
   let table: RouteTable | undefined;
@@ -150,9 +181,18 @@ export async function start(
     if (is === "added" && versions.isWaiting(ingresses.list())) lookAgain();
   });
 
+  // Who is spoken to over TLS.
+  const internalTls = new InternalTls({
+    client,
+    systemNamespace: config.systemNamespace,
+    log,
+    onPair: () => servers.activatorTls.renewCertificate(),
+  });
+
   // Who is served.
   const drainer = new Drainer({ quietMs: config.drainMs, acknowledgedQuietMs: config.drainMs });
   const upgrades = new Set<Exchange>();
+  const logged = requestLog({ configMaps: observability, write: (line) => void process.stdout.write(line), log });
   const activate = activationHandler({
     find: (namespace, name) => directory.get(namespace, name),
     reporter,
@@ -162,7 +202,12 @@ export async function start(
     },
     onUse: (entry, nowMs) => autoscalers.use(entry.namespace, entry.name, nowMs),
     onUndialled: (entry, address) => directory.suspect(entry, address),
-    observe: (exchange, entry) => requestMetrics.observe(exchange, entry),
+    tls: (namespace) => internalTls.of(namespace),
+    podTlsPort: config.podTlsPort,
+    observe(exchange, entry) {
+      requestMetrics.observe(exchange, entry);
+      logged.observe(exchange, entry);
+    },
     log,
   });
   let syncedMs: number | undefined;
@@ -170,7 +215,8 @@ export async function start(
     if (stop.aborted) return { status: 500, reason: "received SIGTERM from kubelet" };
     if (syncedMs === undefined) return { status: 503, reason: "the API server's objects are not known yet" };
     // Once it was up its absence is no reason to take the data path away: running pods are served without it.
-    const mayServe = autoscalers.everReachable || performance.now() - syncedMs > autoscalerGraceMs;
+    const reached = autoscalers.everReachable || upstream.everReachable;
+    const mayServe = reached || performance.now() - syncedMs > autoscalerGraceMs;
     return mayServe ? { status: 200 } : { status: 500, reason: "connection has not yet been established" };
   };
   const door = { drainer, upgrades };
@@ -195,29 +241,32 @@ export async function start(
     minVersion: "TLSv1.2",
     select: (servername: string | undefined) => certificates.select(servername),
   } as const;
+  const activatorHandler = activatorDoor({
+    ...door,
+    readiness,
+    isSynced: () => syncedMs !== undefined,
+    activate,
+    clusterDomain: config.clusterDomain,
+  });
   const servers = {
     gatewayPublic: create(gatewayDoor(gateway, "public")),
     gatewayInternal: create(gatewayDoor(gateway, "internal")),
     gatewayPublicTls: create(gatewayDoor(gateway, "public"), tls),
     gatewayInternalTls: create(gatewayDoor(gateway, "internal"), tls),
-    activator: create(
-      activatorDoor({
-        ...door,
-        readiness,
-        isSynced: () => syncedMs !== undefined,
-        activate,
-        clusterDomain: config.clusterDomain,
-      }),
-    ),
+    activator: create(activatorHandler),
+    activatorTls: create(activatorHandler, { minVersion: "TLSv1.3", select: () => internalTls.pair }),
   };
 
   // The watches start first: they are under way while the ports are bound.
-  const informers = [...Object.values(sources), ingresses, tokenKeys];
+  const informers = [...Object.values(sources), ingresses, tokenKeys, observability];
   const background = informers.map((informer) => informer.run(over.signal));
-  background.push(autoscalers.run(over.signal));
+  background.push(autoscalers.run(over.signal), upstream.run(over.signal));
   const synced = (async () => {
     // The token's secret may come later; nothing but reports waits for it.
-    await Promise.all([...Object.values(sources), ingresses].map((informer) => informer.synced(over.signal)));
+    await Promise.all([
+      ...[...Object.values(sources), ingresses].map((informer) => informer.synced(over.signal)),
+      internalTls.start(over.signal),
+    ]);
     rebuild();
     await certificates.settled(AbortSignal.timeout(certificatesMs));
     syncedMs = performance.now();
@@ -226,11 +275,22 @@ export async function start(
   synced.catch(() => undefined);
 
   const activator = await servers.activator.listen(config.listen.activator);
+  const resource = processResource("activator", config.env);
+  const register = processRegister(resource);
+  client.counts?.register(register);
+  registerActivator(register, {
+    directory,
+    receivers: [autoscalers, upstream],
+    requests: requestMetrics,
+    pod: config.pod,
+  });
+  const push = createMetricPush({ register, resource, env: config.env, log });
+  followObservability(push, { configMaps: observability, namespace: config.systemNamespace, log });
   const admin = await startAdminServer({
     port: config.metricsPort,
     env: config.env,
     log,
-    register: activatorMetrics(directory, autoscalers, requestMetrics),
+    register,
     debug: {
       revisions: ([namespace, name]) =>
         namespace === undefined || name === undefined ? summary(directory) : describe(directory, namespace, name),
@@ -243,12 +303,16 @@ export async function start(
   const [gatewayPublic = [], gatewayInternal = [], gatewayPublicTls = [], gatewayInternalTls = []] = stop.aborted
     ? []
     : await Promise.all(doors.map((name) => servers[name].listen(config.listen[name])));
-  log.info({ gatewayPublic, gatewayInternal, gatewayPublicTls, gatewayInternalTls, activator }, "serving");
+  const activatorTls =
+    stop.aborted || !internalTls.enabled ? [] : await servers.activatorTls.listen(config.listen.activatorTls);
+  const bound = { gatewayPublic, gatewayInternal, gatewayPublicTls, gatewayInternalTls, activator, activatorTls };
+  log.info(bound, "serving");
 
   const finish = async (): Promise<void> => {
     if (!stop.aborted) await once(stop, "abort");
     log.info("draining");
     drainer.start();
+    for (const server of Object.values(servers)) server.retire();
     // Readiness fails from here on; requests are taken until everybody has heard of it.
     await pause(config.drainMs, new AbortController().signal);
     for (const exchange of upgrades) exchange.closeUpgraded();
@@ -261,11 +325,11 @@ export async function start(
     // Only now: until the last request has ended it is reported, and pods are heard of.
     over.abort();
     serviceBackends.close();
-    await Promise.all([...background, certificates.close(), prober.close(), admin.close()]);
+    await Promise.all([...background, certificates.close(), prober.close(), admin.close(), push.stop()]);
     log.info("drained");
   };
   return {
-    ports: { gatewayPublic, gatewayInternal, gatewayPublicTls, gatewayInternalTls, activator, metrics: admin.port },
+    ports: { ...bound, metrics: admin.port },
     directory,
     finished: finish(),
   };

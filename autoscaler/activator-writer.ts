@@ -4,6 +4,7 @@ import type {
   ActivatorDemand,
   ActivatorDirective,
   ActivatorReport,
+  Autoscalers,
   PodAddress,
   RevisionKey,
 } from "../proto/gen/stats.ts";
@@ -21,6 +22,9 @@ export class ActivatorWriter implements PodSubscriber {
   readonly #stream: Stream;
   #news = new Map<string, News>();
   #demands = new Map<string, readonly ActivatorDemand[]>();
+  /** Told last, and what is still to be told. */
+  #told = "";
+  #autoscalers: Autoscalers | undefined;
   #waiting: (() => void)[] = [];
   #writing = new Set<() => void>();
   #used = 0;
@@ -50,6 +54,15 @@ export class ActivatorWriter implements PodSubscriber {
   share(key: string, demands: readonly ActivatorDemand[]): void {
     if (this.closed) return;
     this.#demands.set(key, demands);
+    this.#schedule();
+  }
+
+  autoscalers(autoscalers: Autoscalers): void {
+    const all = autoscalers.all.toSorted();
+    const told = `${autoscalers.self} ${all.join(" ")}`;
+    if (this.closed || told === this.#told) return;
+    this.#told = told;
+    this.#autoscalers = { ...autoscalers, all };
     this.#schedule();
   }
 
@@ -83,6 +96,7 @@ export class ActivatorWriter implements PodSubscriber {
     if (
       this.#news.size === 0 &&
       this.#demands.size === 0 &&
+      this.#autoscalers === undefined &&
       this.#used <= this.#acknowledged &&
       this.#waiting.length === 0
     )
@@ -98,6 +112,8 @@ export class ActivatorWriter implements PodSubscriber {
       activators: [...activators],
     }));
     this.#demands = new Map();
+    const autoscalers = this.#autoscalers;
+    this.#autoscalers = undefined;
     const resolves = this.#waiting;
     for (const resolve of resolves) this.#writing.add(resolve);
     this.#news = new Map();
@@ -109,7 +125,7 @@ export class ActivatorWriter implements PodSubscriber {
         resolve();
       }
     };
-    if (this.#stream.write({ acknowledged: this.#acknowledged, pods, demands }, written)) return;
+    if (this.#stream.write({ acknowledged: this.#acknowledged, pods, demands, autoscalers }, written)) return;
     this.#blocked = true;
     this.#stream.once("drain", () => {
       this.#blocked = false;

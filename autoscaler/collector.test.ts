@@ -188,6 +188,27 @@ test("messages that are refused", (t) => {
   t.end();
 });
 
+test("a receiver that is late believes what waited for it", (t) => {
+  const collection = new Collection(settings, t0);
+  const { source, sender } = started(collection, t0);
+  const waiting = [7, 14, 21].map((second) => sender.set(t0 + second * 1000, 3));
+  const results = waiting.map((message) => collection.record(source, message, t0 + 21_500).is);
+  t.same(results, ["used", "used", "used"], "twenty-one of its seconds came in one of ours");
+  t.equal(collection.averages("concurrency", t0 + 22_000).panic, 3, "each where it belongs");
+  t.end();
+});
+
+test("what was held before counting started is not counted", (t) => {
+  const collection = new Collection(settings, t0);
+  const source = collection.attach("pod-1", "pod", 1, t0 + 2000);
+  // Its stream was opened at t0 and heard two seconds later; from then on nothing is late.
+  const sender = new Sender(t0);
+  collection.record(source, sender.set(t0, 10), t0 + 2000);
+  collection.record(source, sender.at(t0 + 3000), t0 + 3000);
+  t.equal(collection.averages("concurrency", t0 + 8000).panic, 10);
+  t.end();
+});
+
 test("repeated and merged messages change nothing", (t) => {
   const changes = fc.array(
     fc.record({ afterMs: fc.integer({ min: 1, max: 400 }), inFlight: fc.integer({ min: 0, max: 20 }) }),

@@ -8,8 +8,8 @@
  */
 import type { Aggregation } from "../api/autoscaling-annotations.ts";
 import type { Load } from "../proto/gen/stats.ts";
-import { LoadSource, type Refusal, type SourceKind, type Step } from "./load-source.ts";
-import { TimeWindow } from "./time-window.ts";
+import { LoadSource, type Refusal, type SourceKind, type SourceMemory, type Step } from "./load-source.ts";
+import { TimeWindow, type WindowMemory } from "./time-window.ts";
 
 export interface WindowSettings {
   stableWindowMs: number;
@@ -24,6 +24,19 @@ export interface Averages {
   panic: number;
   /** False when nothing was seen for a stable window: the averages say nothing then. */
   hasData: boolean;
+}
+
+/** All that another process needs to go on with a revision's windows. */
+export interface CollectionMemory {
+  settings: WindowSettings;
+  /** The second (Unix time) that had not ended. */
+  second: number;
+  open: number;
+  seen: boolean;
+  arrivals: { current: number; before: number; seen: boolean; seenBefore: boolean };
+  concurrency: WindowMemory | undefined;
+  requests: WindowMemory | undefined;
+  sources: SourceMemory[];
 }
 
 /** A concurrency counts between ticks when it was never lower for this long. */
@@ -51,6 +64,8 @@ export class Collection {
   #seriesStartMs: number | undefined;
   /** Arrivals of the current second and of the one before, whose last reports are still under way. */
   #arrivals = { current: 0, before: 0, seen: false, seenBefore: false };
+  /** What senders of averages (`upstream/`) have in flight; what they held is written, second by second, as they say. */
+  #averaged = 0;
   /** Concurrency over the last `heldMs`, oldest first; each holds until the next. */
   #levels: { atMs: number; value: number }[] = [];
 
@@ -59,6 +74,50 @@ export class Collection {
     this.#concurrency = windows(settings);
     this.#requests = windows(settings);
     this.#current = secondOf(nowMs);
+  }
+
+  /** Goes on where another process was: its live sources are taken to go on as they were last seen. */
+  static from(memory: CollectionMemory): Collection {
+    const { settings, second, open, seen, arrivals, sources } = memory;
+    const collection = new Collection(settings, second * 1000);
+    restore(collection.#concurrency, memory.concurrency);
+    restore(collection.#requests, memory.requests);
+    collection.#open = open;
+    collection.#seenInSecond = seen;
+    collection.#arrivals = { ...arrivals };
+    for (const each of sources) {
+      const source = LoadSource.from(each);
+      collection.#sources.set(source.id, source);
+      collection.#rate += source.rate;
+      if (source.kind === "pod" || source.rate > 0) collection.#present += 1;
+    }
+    collection.#levels = [{ atMs: second * 1000, value: collection.#rate }];
+    return collection;
+  }
+
+  memory(nowMs: number): CollectionMemory {
+    this.#settle(nowMs);
+    return {
+      settings: this.#settings,
+      second: this.#current,
+      open: this.#open,
+      seen: this.#seenInSecond,
+      arrivals: { ...this.#arrivals },
+      concurrency: this.#concurrency.stable.memory(),
+      requests: this.#requests.stable.memory(),
+      sources: [...this.#sources.values()].flatMap((source) => source.memory() ?? []),
+    };
+  }
+
+  /** Takes over what the live sources of another collection of the same revision last said. */
+  adopt(other: Collection, nowMs: number): void {
+    for (const { id, kind, epoch, load } of other.memory(nowMs).sources)
+      this.record(this.attach(id, kind, epoch, nowMs), load, nowMs);
+  }
+
+  /** Sources that were handed over and have not come are gone. */
+  dropAwaited(nowMs: number): void {
+    for (const source of this.#sources.values()) if (source.awaited) this.detach(source, nowMs);
   }
 
   /** Windows of other lengths keep what they can; another way of averaging starts afresh. */
@@ -76,14 +135,14 @@ export class Collection {
     }
   }
 
-  /** In flight over all live sources. */
+  /** In flight over all live sources, and as the last averages have it. */
   get inFlight(): number {
-    return this.#rate;
+    return this.#rate + this.#averaged;
   }
 
   /** Nobody reports, or only activators that hold nothing. */
   get isQuiet(): boolean {
-    return this.#present === 0;
+    return this.#present === 0 && this.#averaged === 0;
   }
 
   get sourceCount(): number {
@@ -115,6 +174,7 @@ export class Collection {
     this.#purge(nowMs);
     const known = this.#sources.get(id);
     if (known?.epoch === epoch && known.kind === kind) {
+      known.awaited = false;
       if (!known.live) {
         known.live = true;
         if (kind === "pod") this.#appears(nowMs);
@@ -158,6 +218,23 @@ export class Collection {
     }
     source.taken = { rate: source.rate, untilMs: Infinity };
     return { is: "used" };
+  }
+
+  /**
+   * The load of a whole second from a sender that knows averages only: of the one that had ended at `atMs`. Values of
+   * one second add up.
+   */
+  recordSecond(load: { concurrency: number; requests: number }, atMs: number, nowMs: number): void {
+    this.#settle(nowMs);
+    // Written where the newest values of streams are, which `averages` reads up to.
+    const ended = Math.min(secondOf(atMs), this.#current) - 1;
+    write(this.#concurrency, ended, load.concurrency);
+    write(this.#requests, ended - 1, load.requests);
+  }
+
+  /** The senders of averages have so many more in flight. */
+  addAveraged(change: number): void {
+    this.#averaged = clean(this.#averaged + change);
   }
 
   /** Puts what an interval held into its seconds, less what they were given already. */
@@ -298,6 +375,10 @@ function windows(settings: WindowSettings): Pair {
 function write(pair: Pair, second: number, value: number): void {
   pair.stable.record(second * 1000, value);
   pair.panic.record(second * 1000, value);
+}
+
+function restore(pair: Pair, memory: WindowMemory | undefined): void {
+  for (const [index, value] of memory?.values.entries() ?? []) write(pair, memory!.second + index, value);
 }
 
 const secondOf = (ms: number): number => Math.floor(ms / 1000);

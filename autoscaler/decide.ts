@@ -182,4 +182,4 @@ export function activatorCount(
   return Math.max(smallestActivatorCount, Math.ceil(load / activatorCapacity));
 }
 
-export const smallestActivatorCount = 2;
+const smallestActivatorCount = 2;

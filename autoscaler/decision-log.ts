@@ -36,6 +36,8 @@ export interface DecisionRecord {
   fromPods: number;
   desiredPods: number;
   excessBurstCapacity: number;
+  /** From the first sight of more load than the pods wanted before should have until this; only where it asked for more. */
+  reactionMs?: number;
   /** What kept the result above the formula's, if anything. */
   because: string;
   /** Applied to the result afterwards; `max` 0 = none. */

@@ -15,12 +15,26 @@ export type Step =
 
 export type Refusal = "malformed" | "future" | "implausible";
 
+/** A live source as another process goes on with it. */
+export interface SourceMemory {
+  id: string;
+  kind: SourceKind;
+  epoch: number;
+  rate: number;
+  atMs: number;
+  seenMs: number;
+  offsetMs: number;
+  load: Load;
+}
+
 /** A source whose clock runs ahead of ours by more than this is not believed. */
 const futureSlackMs = 5000;
 /** After so many refusals in a row the source is taken as new: its clock has changed for good. */
 const refusalsToRestart = 3;
 /** Concurrency of one source that is taken for nonsense. */
 const implausibleConcurrency = 1_000_000;
+/** Differences between its measure of time and ours that mean nothing. */
+const jitterMs = 20;
 /** How much a source's clock may drift against ours: the smallest delay seen is forgotten at this rate. */
 const driftFraction = 0.0001;
 
@@ -38,9 +52,13 @@ export class LoadSource {
   atMs = 0;
   /** When the last message came, or the stream ended. */
   seenMs: number;
+  /** Handed over by another process: its stream has not come here yet. */
+  awaited = false;
   #load: Load | undefined;
   /** Our clock minus the source's, with the smallest delay seen. */
   #offsetMs = 0;
+  /** The smallest since counting started, as it was. */
+  #firstOffsetMs = 0;
   #refusals = 0;
 
   constructor(id: string, kind: SourceKind, epoch: number, nowMs: number) {
@@ -48,6 +66,26 @@ export class LoadSource {
     this.kind = kind;
     this.epoch = epoch;
     this.seenMs = nowMs;
+  }
+
+  /** Of a source that goes on as it was, until its stream comes. */
+  static from(memory: SourceMemory): LoadSource {
+    const source = new LoadSource(memory.id, memory.kind, memory.epoch, memory.seenMs);
+    source.rate = memory.rate;
+    source.taken = { rate: memory.rate, untilMs: Infinity };
+    source.atMs = memory.atMs;
+    source.awaited = true;
+    source.#load = memory.load;
+    source.#offsetMs = memory.offsetMs;
+    source.#firstOffsetMs = memory.offsetMs;
+    return source;
+  }
+
+  /** Undefined while it has said nothing, or is gone. */
+  memory(): SourceMemory | undefined {
+    const { id, kind, epoch, rate, atMs, seenMs } = this;
+    if (!this.live || this.#load === undefined) return undefined;
+    return { id, kind, epoch, rate, atMs, seenMs, offsetMs: this.#offsetMs, load: this.#load };
   }
 
   /** In flight here and counted nowhere else. */
@@ -58,32 +96,50 @@ export class LoadSource {
   /** Takes the message in. */
   step(load: Load, nowMs: number): Step {
     if (!isWellFormed(load)) return { is: "refused", because: "malformed" };
+    if (load.inFlight > implausibleConcurrency) return { is: "refused", because: "implausible" };
     const before = this.#load;
     if (before === undefined) return this.#start(load, nowMs, load.arrivals <= load.inFlight);
     const clockMs = load.clockMs - before.clockMs;
     if (clockMs < 0 || (clockMs === 0 && isSame(load, before))) return { is: "stale" };
     if (this.#wentBack(load, before)) return this.#start(load, nowMs, false);
 
-    if (clockMs > nowMs - this.seenMs + futureSlackMs) return this.#refuse("future", load, nowMs);
+    // By the smallest delay seen: when we are late ourselves, many of its seconds come in one of ours.
+    if (load.clockMs + this.#offsetMs > nowMs + futureSlackMs) return this.#refuse("future", load, nowMs);
     const requestSeconds = this.#requestSeconds(load) - this.#requestSeconds(before);
-    if (requestSeconds > implausibleConcurrency * Math.max(clockMs / 1000, 1) || load.inFlight > implausibleConcurrency)
+    if (requestSeconds > implausibleConcurrency * Math.max(clockMs / 1000, 1))
       return this.#refuse("implausible", load, nowMs);
 
     this.#refusals = 0;
     const drifted = this.#offsetMs + Math.max(0, nowMs - this.seenMs) * driftFraction;
     this.#offsetMs = Math.min(drifted, nowMs - load.clockMs);
+    // Counting started later than it seemed: the beginning of this interval lies before it.
+    const beforeStartMs = Math.max(0, this.#firstOffsetMs - this.#offsetMs);
+    this.#firstOffsetMs -= beforeStartMs;
+    const uncounted = (this.concurrencyOf(before) * Math.min(beforeStartMs, clockMs)) / 1000;
     const fromMs = this.atMs;
     this.atMs = Math.max(fromMs, load.clockMs + this.#offsetMs);
     this.seenMs = nowMs;
     this.#load = load;
     const arrivals = this.#arrivals(load) - this.#arrivals(before);
-    return { is: "interval", fromMs, toMs: this.atMs, requestSeconds: Math.max(0, requestSeconds), arrivals };
+    // Its clock measured the time: what seems a little longer or shorter to us had the same concurrency, or a load
+    // that is steady at the target of one pod would now and then ask for two.
+    const countedMs = clockMs - beforeStartMs;
+    const lengthMs = this.atMs - fromMs;
+    const stretch = countedMs > 0 && Math.abs(lengthMs - countedMs) <= jitterMs ? lengthMs / countedMs : 1;
+    return {
+      is: "interval",
+      fromMs,
+      toMs: this.atMs,
+      requestSeconds: Math.max(0, requestSeconds - uncounted) * stretch,
+      arrivals,
+    };
   }
 
   #start(load: Load, nowMs: number, fresh: boolean): Step {
     this.#load = load;
     this.#refusals = 0;
     this.#offsetMs = nowMs - load.clockMs;
+    this.#firstOffsetMs = this.#offsetMs;
     this.atMs = nowMs;
     this.seenMs = nowMs;
     // When all that ever arrived is still here it has just arrived.
@@ -116,8 +172,15 @@ export class LoadSource {
 
 function isWellFormed(load: Load): boolean {
   const { clockMs, requestSeconds, proxiedRequestSeconds, arrivals, proxiedArrivals, inFlight, proxiedInFlight } = load;
-  for (const value of [clockMs, requestSeconds, proxiedRequestSeconds, arrivals, proxiedArrivals])
-    if (!Number.isFinite(value) || value < 0 || value > Number.MAX_SAFE_INTEGER) return false;
+  if (
+    !isCount(clockMs) ||
+    !isCount(requestSeconds) ||
+    !isCount(proxiedRequestSeconds) ||
+    !isCount(arrivals) ||
+    !isCount(proxiedArrivals) ||
+    !isCount(proxiedInFlight)
+  )
+    return false;
   // Sums of many small numbers may differ in their last digits.
   return (
     proxiedRequestSeconds <= requestSeconds * (1 + 1e-9) + 1e-6 &&
@@ -125,6 +188,8 @@ function isWellFormed(load: Load): boolean {
     proxiedInFlight <= inFlight
   );
 }
+
+const isCount = (value: number): boolean => value >= 0 && value <= Number.MAX_SAFE_INTEGER;
 
 function isSame(a: Load, b: Load): boolean {
   return (

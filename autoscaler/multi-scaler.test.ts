@@ -140,6 +140,54 @@ test("requests that come in quick succession are a few decisions", (t) => {
   t.end();
 });
 
+test("a burst on a revision at zero that is told in parts is decided whole a moment after its last part", (t) => {
+  const scene = new Scene();
+  scene.pass(1000);
+  scene.hold(1);
+  t.same(scene.decided, [1], "nobody waits for what may come");
+  scene.pass(3);
+  scene.hold(69);
+  scene.pass(4);
+  scene.hold(100);
+  scene.pass(3);
+  t.same(scene.decided, [1, 15], "one decision for both, with the queue as it is then");
+  t.end();
+});
+
+test("a step that rises over some time counts whole a tenth of a second after its last rise", (t) => {
+  const scene = new Scene({ replicas: 1 });
+  scene.podReady();
+  scene.pass(10_500);
+  scene.serve(5);
+  scene.pass(500);
+  for (const inFlight of [20, 36, 50]) {
+    scene.serve(inFlight);
+    scene.pass(20);
+  }
+  scene.pass(79);
+  t.equal(scene.desired, 3, "the part that was held for long enough: ceil(20 / 7)");
+  scene.pass(1);
+  t.equal(scene.desired, 8, "ceil(50 / 7)");
+  t.equal(scene.scaler.decisions(key)!.at(-1)!.reactionMs, 140, "since the first part");
+  t.end();
+});
+
+test("a decision that asks for more says how long that took", (t) => {
+  const scene = new Scene({ replicas: 1 });
+  scene.podReady();
+  scene.pass(10_500);
+  scene.serve(1);
+  scene.pass(500);
+  scene.serve(50);
+  scene.pass(150);
+  const reactions = (): (number | undefined)[] => scene.scaler.decisions(key)!.map(({ reactionMs }) => reactionMs);
+  t.equal(reactions().at(-1), 100);
+  scene.serve(1);
+  scene.pass(70_000);
+  t.equal(scene.scaler.decisions(key)!.at(-1)!.reactionMs, undefined, "others say nothing");
+  t.end();
+});
+
 test("a burst on running pods counts once it was held for a tenth of a second", (t) => {
   const scene = new Scene({ replicas: 1 });
   scene.podReady();
@@ -239,6 +287,12 @@ test("with event evaluations off only the first request of an idle revision is a
   scene.pass(4000);
   scene.hold(100);
   t.equal(scene.desired, 1, "and it counts for one");
+  const { evaluations } = scene.scaler;
+  scene.pass(5);
+  scene.hold(150);
+  scene.pass(50);
+  t.equal(scene.desired, 1, "however it grows before the tick");
+  t.equal(scene.scaler.evaluations, evaluations, "which nothing comes before");
   scene.pass(3500);
   t.ok(scene.desired > 1, "the rest comes with the ticks");
   t.end();

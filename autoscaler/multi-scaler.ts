@@ -4,28 +4,27 @@
  * calls costs nothing until it is called.
  */
 import type { Logger } from "../process/logger.ts";
-import { heldMs, type Averages, type Collection } from "./collector.ts";
+import { heldMs } from "./collector.ts";
 import {
-  initialExcessBurstCapacity,
-  initialState,
-  type Decision,
-  type DeciderSpec,
-  type DeciderState,
-} from "./decide.ts";
+  createDecider,
+  deciderMemory,
+  isOverThreshold,
+  logDecision,
+  noteLoad,
+  podsInFlight,
+  type Decider,
+  type DeciderMemory,
+  type DeciderView,
+} from "./decider.ts";
+import type { DeciderSpec } from "./decide.ts";
 import { deciderSpec, type ScaledRevision } from "./decider-spec.ts";
-import { decisionOf, isSurge } from "./decide-smooth.ts";
-import { DecisionLog, type Applied, type Cause, type DecisionRecord } from "./decision-log.ts";
+import { decisionOf } from "./decide-smooth.ts";
+import type { Applied, Cause, DecisionRecord } from "./decision-log.ts";
 import type { RevisionStats } from "./revision-stats.ts";
-import { scaleBounds } from "./scale-to-zero.ts";
 import { TickWheel } from "./tick-wheel.ts";
 
+export type { DeciderView } from "./decider.ts";
 export type { ScaledRevision } from "./decider-spec.ts";
-
-export interface DeciderView {
-  /** -1 while nothing was decided. */
-  desiredPods: number;
-  excessBurstCapacity: number;
-}
 
 /** A decider as metrics show it. */
 export interface DeciderStatus extends DeciderView {
@@ -46,6 +45,8 @@ export interface MultiScalerOptions {
   /** Calls back once, later; returns what cancels it. */
   after: (ms: number, call: () => void) => () => void;
   log: Logger;
+  /** What the process that decided before has handed over. */
+  remembered?: (key: string) => DeciderMemory | undefined;
 }
 
 export const tickMs = 2000;
@@ -53,26 +54,6 @@ export const tickMs = 2000;
 const slots = 20;
 /** Evaluations of one revision that events ask for are at least so far apart. */
 const eventGapMs = 10;
-
-interface Decider {
-  readonly key: string;
-  readonly createdMs: number;
-  readonly slot: number;
-  revision: ScaledRevision;
-  spec: DeciderSpec;
-  collection: Collection;
-  state: DeciderState;
-  desiredPods: number;
-  excessBurstCapacity: number;
-  last: Pick<Averages, "stable" | "panic">;
-  /** Undefined: count again. */
-  readyPods: number | undefined;
-  /** What ran when we came: kept until then. */
-  hold: { pods: number; untilMs: number } | undefined;
-  evaluatedMs: number;
-  cancelEvent: (() => void) | undefined;
-  readonly log: DecisionLog;
-}
 
 export class MultiScaler {
   readonly #options: MultiScalerOptions;
@@ -88,6 +69,7 @@ export class MultiScaler {
       periodMs: tickMs,
       slots,
       turn: (decider) => this.#tick(decider),
+      nowMs: options.nowMs,
       after: options.after,
     });
   }
@@ -142,6 +124,11 @@ export class MultiScaler {
     return this.#deciders.get(key);
   }
 
+  /** For whoever decides next. */
+  memories(): [key: string, memory: DeciderMemory][] {
+    return [...this.#deciders.values()].map((decider) => [decider.key, deciderMemory(decider)]);
+  }
+
   /** What became of the newest decision, for explanations. */
   applied(key: string, applied: Applied): void {
     this.#deciders.get(key)?.log.applied(applied);
@@ -174,18 +161,18 @@ export class MultiScaler {
     const decider = this.#deciders.get(key);
     if (decider === undefined) return;
     const { inFlight } = decider.collection;
+    noteLoad(decider, this.#options.nowMs());
     if (inFlight > 0) this.#wake(decider);
     if (!decider.revision.eventEvaluations) {
       if (decider.desiredPods === 0 && inFlight > 0) this.#evaluate(decider, "load");
       return;
     }
+    if (podsInFlight(decider) <= decider.desiredPods) return;
     const ready = this.#ready(decider);
-    const pods = Math.ceil(inFlight / decider.spec.target);
-    if (pods <= decider.desiredPods) return;
     // Without pods nothing is being worked off: what is held counts at once.
     // And a revision that is about to go must not go from under a request.
     if (ready === 0 || decider.desiredPods === 0) this.#evaluateSoon(decider, "load");
-    if (ready > 0 && this.#overThreshold(decider, inFlight)) this.#evaluateSoon(decider, "load", heldMs);
+    if (ready > 0 && isOverThreshold(decider, ready)) this.#evaluateSoon(decider, "load", heldMs);
   }
 
   /** A pod came, went, or changed its readiness. */
@@ -200,30 +187,19 @@ export class MultiScaler {
   }
 
   #create(key: string, revision: ScaledRevision, spec: DeciderSpec): Decider {
-    const nowMs = this.#options.nowMs();
-    const readyPods = this.#options.readyPods(key);
-    const { scaling } = revision;
-    const decider: Decider = {
-      key,
-      createdMs: nowMs,
-      // Evenly spread, also when many are created in one go.
-      slot: this.#created++ % slots,
-      revision,
-      spec,
-      collection: this.#options.stats.keep(key, scaling),
-      state: initialState(readyPods, nowMs),
-      desiredPods: -1,
-      excessBurstCapacity: initialExcessBurstCapacity(spec, scaling.initialScale),
-      last: { stable: 0, panic: 0 },
-      readyPods,
-      hold:
-        revision.foundRunning && revision.replicas > 0
-          ? { pods: revision.replicas, untilMs: nowMs + scaling.stableWindowMs }
-          : undefined,
-      evaluatedMs: -Infinity,
-      cancelEvent: undefined,
-      log: new DecisionLog(),
-    };
+    const decider = createDecider(
+      {
+        key,
+        // Evenly spread, also when many are created in one go.
+        slot: this.#created++ % slots,
+        revision,
+        spec,
+        collection: this.#options.stats.keep(key, revision.scaling),
+        readyPods: this.#options.readyPods(key),
+      },
+      this.#options.nowMs(),
+      this.#options.remembered?.(key),
+    );
     this.#deciders.set(key, decider);
     return decider;
   }
@@ -231,13 +207,6 @@ export class MultiScaler {
   #ready(decider: Decider): number {
     decider.readyPods ??= this.#options.readyPods(decider.key);
     return decider.readyPods;
-  }
-
-  #overThreshold(decider: Decider, inFlight: number): boolean {
-    const { spec, revision } = decider;
-    const ready = this.#ready(decider);
-    if (revision.scaling.mode === "smooth") return isSurge(spec, inFlight, ready);
-    return Math.ceil(inFlight / spec.target) / Math.max(1, ready) >= spec.panicThreshold;
   }
 
   /** Events that come together are one evaluation; an earlier one wins over a later one. */
@@ -254,17 +223,16 @@ export class MultiScaler {
     decider.cancelEvent = this.#options.after(waitMs, () => {
       decider.cancelEvent = undefined;
       this.#evaluate(decider, cause);
-      // Still rising: what is in flight now has to be held for as long again.
-      const { inFlight } = decider.collection;
-      const pods = Math.ceil(inFlight / decider.spec.target);
-      if (
-        cause === "load" &&
-        pods > decider.desiredPods &&
-        this.#ready(decider) > 0 &&
-        this.#overThreshold(decider, inFlight)
-      )
-        this.#evaluateSoon(decider, "load", heldMs);
+      if (cause === "load") this.#evaluateRest(decider);
     });
+  }
+
+  /** More is in flight than was held for long enough: it has risen meanwhile, and counts when it was. */
+  #evaluateRest(decider: Decider): void {
+    const ready = this.#ready(decider);
+    if (ready === 0 || podsInFlight(decider) <= decider.desiredPods || !isOverThreshold(decider, ready)) return;
+    const leftMs = decider.load.risenMs + heldMs - this.#options.nowMs();
+    this.#evaluateSoon(decider, "load", leftMs > 0 ? leftMs : heldMs);
   }
 
   #evaluate(decider: Decider, cause: Cause): void {
@@ -278,7 +246,7 @@ export class MultiScaler {
     const held = this.#held(decider, readyPods, cause, nowMs);
     decider.evaluatedMs = nowMs;
     this.evaluations += 1;
-    const inputs = {
+    const inputs: DecisionRecord["inputs"] = {
       metric,
       stable: readyPods === 0 || decider.desiredPods === 0 ? Math.max(averages.stable, held) : averages.stable,
       panic: Math.max(averages.panic, held),
@@ -290,7 +258,7 @@ export class MultiScaler {
     };
     if (!averages.hasData && held === 0 && !this.#knownIdle(decider, readyPods, nowMs)) {
       const because = "no data: the last decision stays";
-      this.#log(decider, cause, inputs, { fromPods: decider.desiredPods, because });
+      logDecision(decider, cause, inputs, { fromPods: decider.desiredPods, because }, nowMs);
       this.#sleepIfIdle(decider, readyPods);
       return;
     }
@@ -316,7 +284,8 @@ export class MultiScaler {
       decider.desiredPods = desiredPods;
     }
     const because = desiredPods > decision.desiredPods ? kept.because : "";
-    this.#log(decider, cause, inputs, { fromPods, because, given, decision });
+    logDecision(decider, cause, inputs, { fromPods, because, given, decision }, nowMs);
+    if (podsInFlight(decider) <= decider.desiredPods) decider.shortSinceMs = undefined;
     if (flipped || (changed && (cause === "tick" || !lowers))) this.#options.onDecision(decider.key);
     this.#sleepIfIdle(decider, readyPods);
   }
@@ -331,47 +300,28 @@ export class MultiScaler {
     return revision.scaling.metric === "concurrency" ? Math.max(poke, collection.heldConcurrency(nowMs)) : poke;
   }
 
-  /** No pod serves, and the activators, who would hold any request, hold none. */
+  /** Every request is with an activator, since no pod serves or none is ever passed by, and they hold none. */
   #knownIdle(decider: Decider, readyPods: number, nowMs: number): boolean {
+    const { createdMs, spec } = decider;
     return (
-      readyPods === 0 && this.#options.stats.activators > 0 && nowMs - decider.createdMs >= decider.spec.stableWindowMs
+      (readyPods === 0 || isAlwaysProxied(spec)) &&
+      this.#options.stats.activators > 0 &&
+      nowMs - createdMs >= spec.stableWindowMs
     );
   }
 
   /** What must not be given up for want of knowledge. */
   #kept(decider: Decider, readyPods: number, nowMs: number): { pods: number; because: string } {
     const { hold } = decider;
-    if (!decider.spec.reachable) return { pods: 0, because: "" };
     if (hold !== undefined && nowMs < hold.untilMs)
       return { pods: hold.pods, because: "what was running is kept for a stable window" };
     decider.hold = undefined;
-    if (this.#options.stats.podCount(decider.key) * 2 < readyPods)
+    if (!decider.spec.reachable) return { pods: 0, because: "" };
+    const { stats } = this.#options;
+    const activatorsKnow = isAlwaysProxied(decider.spec) && stats.activators > 0;
+    if (!activatorsKnow && stats.knownPods(decider.key) * 2 < readyPods)
       return { pods: readyPods, because: "most ready pods do not report" };
     return { pods: 0, because: "" };
-  }
-
-  #log(
-    decider: Decider,
-    cause: Cause,
-    inputs: DecisionRecord["inputs"],
-    result: { fromPods: number; because: string; given?: DecisionRecord["given"]; decision?: Decision },
-  ): void {
-    const { fromPods, because, given, decision } = result;
-    const { scaling, reachable } = decider.revision;
-    decider.log.add({
-      atMs: this.#options.nowMs(),
-      cause,
-      inputs,
-      windows: { stableMs: scaling.stableWindowMs, panicMs: scaling.panicWindowMs },
-      panicking: decider.state.mode.is === "panic",
-      fromPods,
-      desiredPods: decider.desiredPods,
-      excessBurstCapacity: decider.excessBurstCapacity,
-      because,
-      bounds: scaleBounds(scaling, reachable),
-      ...(given === undefined ? {} : { given }),
-      ...(decision === undefined ? {} : { decidedPods: decision.desiredPods, terms: decision.terms }),
-    });
   }
 
   #wake(decider: Decider): void {
@@ -395,3 +345,6 @@ export class MultiScaler {
     }
   }
 }
+
+/** The activators stay in the path and count everything: what the pods say is not needed. */
+const isAlwaysProxied = (spec: DeciderSpec): boolean => spec.targetBurstCapacity === -1;

@@ -1,6 +1,6 @@
 /** What the streams tell of each revision: its load, its pods, and who wants to hear of these. */
 import { PodState, type ActivatorDemand, type Load, type PodAddress } from "../proto/gen/stats.ts";
-import { Collection, type Recorded, type WindowSettings } from "./collector.ts";
+import { Collection, type CollectionMemory, type Recorded, type WindowSettings } from "./collector.ts";
 import { ActivatorDemands } from "./activator-demands.ts";
 import type { LoadSource } from "./load-source.ts";
 
@@ -36,6 +36,8 @@ export interface RevisionStatsEvents {
   onLoad: (key: string) => void;
   /** A pod became ready or stopped being so. */
   onPods: (key: string) => void;
+  /** Somebody began to scale the revision here. */
+  onKept?: (key: string) => void;
 }
 
 interface Revision {
@@ -43,6 +45,8 @@ interface Revision {
   pods: Map<string, Pod>;
   subscribers: Set<PodSubscriber>;
   demands: ActivatorDemands;
+  /** Pods without streams that are spoken for by those of them that were last asked, and when. */
+  asked: { pods: number; atMs: number } | undefined;
   /** Somebody scales it: its windows stay without streams too. */
   kept: boolean;
 }
@@ -50,7 +54,12 @@ interface Revision {
 interface Pod {
   address: PodAddress;
   feed: PodFeed;
+  /** As it last said, what came through an activator included. */
+  inFlight: number;
 }
+
+/** Pods that were not asked with success for so long are not known. */
+const answerHoldsMs = 5000;
 
 export const refusals = ["malformed", "future", "implausible"] as const;
 
@@ -68,6 +77,10 @@ export class RevisionStats {
     implausible: 0,
   };
   #activators = 0;
+  /** Streams of each activator: it may come again before its last stream is seen to be dead. */
+  readonly #streamsOf = new Map<string, number>();
+  /** Activators that send averages (`upstream/`). */
+  averagingActivators = 0;
 
   /** `settings` hold until a revision's own are known. */
   constructor(options: { settings: WindowSettings; events: RevisionStatsEvents; nowMs: () => number }) {
@@ -78,7 +91,7 @@ export class RevisionStats {
 
   /** Activators with a stream: while there is one, what is held for a revision is known. */
   get activators(): number {
-    return this.#activators;
+    return this.#activators + this.averagingActivators;
   }
 
   get size(): number {
@@ -88,8 +101,10 @@ export class RevisionStats {
   /** The windows of a revision that is scaled here. */
   keep(key: string, settings: WindowSettings): Collection {
     const revision = this.#revision(key);
+    const fresh = !revision.kept;
     revision.kept = true;
     revision.collection.configure(settings);
+    if (fresh) this.#events.onKept?.(key);
     return revision.collection;
   }
 
@@ -105,13 +120,88 @@ export class RevisionStats {
     return this.#revisions.get(key)?.collection;
   }
 
+  /** What another autoscaler needs to go on with the revision. */
+  memory(key: string): CollectionMemory | undefined {
+    return this.#revisions.get(key)?.collection.memory(this.#nowMs());
+  }
+
+  /** Goes on with what another autoscaler knew. Before anybody scales the revision here, and before its pods come. */
+  restore(key: string, memory: CollectionMemory): void {
+    const revision = this.#revision(key);
+    const before = revision.collection;
+    revision.collection = Collection.from(memory);
+    // Activators have been reporting here as well.
+    revision.collection.adopt(before, this.#nowMs());
+  }
+
+  /** Sources that were handed over have had their time to come. */
+  endHandOver(key: string): void {
+    const revision = this.#revisions.get(key);
+    if (revision === undefined) return;
+    revision.collection.dropAwaited(this.#nowMs());
+    this.#events.onLoad(key);
+    this.#dropIfUnused(key, revision);
+  }
+
+  /** Tells the activators again who has requests of these revisions. */
+  shareAgain(isMine: (key: string) => boolean): void {
+    for (const [key, revision] of this.#revisions)
+      if (isMine(key) && revision.demands.list().length > 0) this.#share(key, revision, revision.demands.list());
+  }
+
   /** The state of a pod with a stream. */
   podState(key: string, pod: string): PodState | undefined {
     return this.#revisions.get(key)?.pods.get(pod)?.address.state;
   }
 
+  /** Requests in one pod, as it last said; 0 for a pod without a stream. */
+  podInFlight(key: string, pod: string): number {
+    return this.#revisions.get(key)?.pods.get(pod)?.inFlight ?? 0;
+  }
+
   podCount(key: string): number {
     return this.#revisions.get(key)?.pods.size ?? 0;
+  }
+
+  /** Somebody scales the revision here. */
+  isKept(key: string): boolean {
+    return this.#revisions.get(key)?.kept === true;
+  }
+
+  /** Pods whose load is known: of their streams, or of an answer not long ago. */
+  knownPods(key: string): number {
+    const revision = this.#revisions.get(key);
+    if (revision === undefined) return 0;
+    const { asked, pods } = revision;
+    return pods.size + (asked !== undefined && this.#nowMs() - asked.atMs < answerHoldsMs ? asked.pods : 0);
+  }
+
+  /**
+   * Averages of a second from those who have no stream (`upstream/`): `pods` they speak for, and by how much what they
+   * have in flight has changed. False: nobody scales the revision here.
+   */
+  recordSecond(
+    key: string,
+    load: { concurrency: number; requests: number },
+    atMs: number,
+    { pods, inFlightChange = 0 }: { pods?: number; inFlightChange?: number } = {},
+  ): boolean {
+    const revision = this.#revisions.get(key);
+    if (revision?.kept !== true) return false;
+    const nowMs = this.#nowMs();
+    revision.collection.recordSecond(load, atMs, nowMs);
+    if (pods !== undefined) revision.asked = { pods, atMs: nowMs };
+    this.addAveraged(key, inFlightChange);
+    return true;
+  }
+
+  /** What senders of averages have in flight has changed by so much. */
+  addAveraged(key: string, change: number): void {
+    const revision = this.#revisions.get(key);
+    if (revision === undefined || change === 0) return;
+    revision.collection.addAveraged(change);
+    this.#events.onLoad(key);
+    this.#dropIfUnused(key, revision);
   }
 
   pods(key: string): PodAddress[] {
@@ -128,6 +218,7 @@ export class RevisionStats {
         const entry = revision.pods.get(pod.name);
         // Another stream of the same pod has taken over.
         if (entry?.feed !== feed) return { told: undefined };
+        if (load !== undefined) entry.inFlight = load.inFlight;
         if (load !== undefined && state !== PodState.DRAINING) this.#record(key, revision, source, load);
         if (next === state || next === PodState.UNSPECIFIED) return { told: undefined };
         const counted = state === PodState.READY || next === PodState.READY || next === PodState.DRAINING;
@@ -155,12 +246,15 @@ export class RevisionStats {
     revision.pods.set(pod.name, {
       address: { ip: pod.ip, port: pod.port, pod: pod.name, state, gone: false },
       feed,
+      inFlight: 0,
     });
     return feed;
   }
 
   openActivator(activator: { name: string; epoch: number }, subscriber: PodSubscriber): ActivatorFeed {
     this.#activators += 1;
+    const life = `${activator.name}/${activator.epoch}`;
+    this.#streamsOf.set(life, (this.#streamsOf.get(life) ?? 0) + 1);
     const id = `activator/${activator.name}`;
     const sources = new Map<string, { collection: Collection; source: LoadSource }>();
     const subscribed = new Set<string>();
@@ -201,7 +295,12 @@ export class RevisionStats {
         if (!open) return;
         open = false;
         this.#activators -= 1;
+        const others = (this.#streamsOf.get(life) ?? 1) - 1;
+        if (others > 0) this.#streamsOf.set(life, others);
+        else this.#streamsOf.delete(life);
         for (const [key, { collection, source }] of sources) {
+          // Another stream of it feeds the same sources.
+          if (others > 0) break;
           const before = collection.inFlight;
           collection.detach(source, this.#nowMs());
           if (collection.inFlight !== before) this.#events.onLoad(key);
@@ -243,6 +342,7 @@ export class RevisionStats {
         pods: new Map(),
         subscribers: new Set(),
         demands: new ActivatorDemands(),
+        asked: undefined,
         kept: false,
       };
       this.#revisions.set(key, revision);

@@ -1,20 +1,31 @@
-/** The effects of scaling: replicas written, and the question whether the activator is in the path. */
-import PQueue from "p-queue";
+/** The effects of scaling: replicas and deletion costs written, and the question whether the activator is in the path. */
 import { Agent, request } from "undici";
-import { deployments, endpoints, type Endpoints } from "../api/core.ts";
+import { deployments, endpoints, pods as podResource, type Deployment, type Endpoints } from "../api/core.ts";
 import { isNotFound, type KubeClient } from "../kube/client.ts";
 import type { Logger } from "../process/logger.ts";
+import { podDeletionCost, type CostChange } from "./deletion-cost.ts";
+import { ScaleWrites } from "./scale-writes.ts";
 
-/** Writes under way at once. */
-const concurrency = 32;
-const writeMs = 10_000;
+/** Writes under way at once, in all and in one namespace. */
+const total = 64;
+const perNamespace = 24;
+const writeMs = 5000;
+/** A revision waits so long for its deletion costs; then it shrinks without them. */
+const costsMs = 500;
 const probeMs = 2000;
 /** Public endpoints that are asked. */
 const probedAddresses = 10;
 
 export interface Scaler {
-  /** Sets the Deployment's replicas; those who wait for their first pod go first. */
-  write(target: { namespace: string; name: string }, replicas: number, from: number): Promise<void>;
+  /**
+   * Sets the replicas of the Deployment of which this is the newest copy; resolves when they are stored. Revisions that
+   * wait for their first pod go first.
+   */
+  write(deployment: Deployment, replicas: number): Promise<void>;
+  /** Resolves when no revision waits to have its first pod asked for, or after this time. */
+  wakesStarted(atMostMs: number): Promise<void>;
+  /** Tells Kubernetes which pods to give up first. Never rejects, and takes no longer than its deadline. */
+  writeCosts(changes: readonly CostChange[]): Promise<void>;
   /** Whether everything behind the public Service of a revision answers as an activator. */
   probe(service: { namespace: string; name: string }, signal: AbortSignal): Promise<boolean>;
   /** Writes that wait. */
@@ -22,9 +33,34 @@ export interface Scaler {
   close(): Promise<void>;
 }
 
-export function createScaler(options: { client: KubeClient; log: Logger }): Scaler {
-  const { client, log } = options;
-  const writes = new PQueue({ concurrency, timeout: writeMs });
+export interface ScalerOptions {
+  client: KubeClient;
+  log: Logger;
+  /** Calls back once, later; returns what cancels it. */
+  after: (ms: number, call: () => void) => () => void;
+  nowMs: () => number;
+}
+
+export function createScaler({ client, log, after, nowMs }: ScalerOptions): Scaler {
+  const writes = new ScaleWrites({
+    total,
+    perNamespace,
+    deadlineMs: writeMs,
+    after,
+    async write({ namespace, name }, replicas) {
+      const startMs = nowMs();
+      await client.patch(
+        deployments,
+        name,
+        namespace,
+        { is: "json", operations: [{ op: "add", path: "/spec/replicas", value: replicas }] },
+        { subresource: "scale" },
+      );
+      log.info({ namespace, deployment: name, replicas, ms: nowMs() - startMs }, "scaled");
+    },
+  });
+  /** What was written on the strength of each copy: the next one comes a moment later. */
+  const written = new WeakMap<Deployment, number>();
   // A kept connection could lead to where the endpoints pointed before.
   const agent = new Agent({ connect: { timeout: probeMs }, pipelining: 0, keepAliveTimeout: 1 });
 
@@ -39,24 +75,32 @@ export function createScaler(options: { client: KubeClient; log: Logger }): Scal
   };
 
   return {
-    async write({ namespace, name }, replicas, from) {
-      const started = performance.now();
-      await writes.add(
-        async () => {
-          await client.patch(
-            deployments,
-            name,
-            namespace,
-            { is: "json", operations: [{ op: "add", path: "/spec/replicas", value: replicas }] },
-            { subresource: "scale" },
-          );
-        },
-        { priority: from === 0 ? 1 : 0 },
+    async write(deployment, replicas) {
+      if (written.get(deployment) === replicas) return;
+      const { name = "", namespace = "" } = deployment.metadata;
+      await writes.set({ namespace, name }, replicas, (deployment.spec.replicas ?? 1) === 0);
+      written.set(deployment, replicas);
+    },
+
+    wakesStarted: (atMostMs) => writes.wakesStarted(atMostMs),
+
+    async writeCosts(changes) {
+      const late = Promise.withResolvers<"late">();
+      const cancel = after(costsMs, () => late.resolve("late"));
+      const patches = changes.map(({ pod, cost }) =>
+        client.patch(podResource, pod.metadata.name!, pod.metadata.namespace, {
+          is: "merge",
+          body: { metadata: { annotations: { [podDeletionCost]: String(cost) } } },
+        }),
       );
-      log.info(
-        { namespace, deployment: name, from, to: replicas, ms: Math.round(performance.now() - started) },
-        "scaled",
-      );
+      const result = await Promise.race([Promise.allSettled(patches), late.promise]);
+      cancel();
+      const { namespace } = changes[0]?.pod.metadata ?? {};
+      if (result === "late") log.warn({ namespace, pods: changes.length }, "deletion costs are late: scaled without");
+      else
+        for (const each of result)
+          if (each.status === "rejected" && !isNotFound(each.reason))
+            log.warn({ namespace, err: each.reason as unknown }, "a deletion cost was not written");
     },
 
     async probe({ namespace, name }, signal) {
@@ -84,11 +128,11 @@ export function createScaler(options: { client: KubeClient; log: Logger }): Scal
     },
 
     get waiting() {
-      return writes.size;
+      return writes.waiting;
     },
 
     async close() {
-      writes.clear();
+      writes.close();
       await agent.destroy();
     },
   };

@@ -12,8 +12,10 @@ import {
   type PodReport,
   type RevisionPods,
 } from "../proto/gen/stats.ts";
+import type { Owner } from "./buckets/terms.ts";
 import { RevisionStats } from "./revision-stats.ts";
-import { createStatsServer, peerAddress, statsToken } from "./stats-server.ts";
+import { peerAddress, statsToken } from "./stats-credentials.ts";
+import { createStatsServer } from "./stats-server.ts";
 
 const key = Buffer.alloc(32, 7);
 const revision = { namespace: "default", name: "hello-00001" };
@@ -21,7 +23,7 @@ const revision = { namespace: "default", name: "hello-00001" };
 /** A server on a free port, a client of it, and what the server heard. */
 async function scene(
   t: { teardown(end: () => Promise<void>): void },
-  options: { leading?: boolean; helloMs?: number } = {},
+  options: { leading?: boolean; helloMs?: number; owner?: () => Owner; autoscalers?: () => string[] } = {},
 ) {
   const heard: string[] = [];
   const waiting: (() => void)[] = [];
@@ -39,6 +41,8 @@ async function scene(
     key: () => key,
     leading: () => options.leading ?? true,
     log: silentLogger,
+    ...(options.owner === undefined ? {} : { owner: options.owner }),
+    ...(options.autoscalers === undefined ? {} : { autoscalers: options.autoscalers }),
     limits: { helloMs: options.helloMs ?? 5000 },
   });
   const port = await server.listen("127.0.0.1", 0);
@@ -219,4 +223,85 @@ test("peers as gRPC writes them", (t) => {
   t.equal(peerAddress("fd00::5:555"), "fd00::5");
   t.equal(peerAddress("unknown"), undefined);
   t.end();
+});
+
+test("a pod is sent to who decides for its revision, and away when that changes", async (t) => {
+  let owner: Owner = { is: "elsewhere", address: "10.0.0.9" };
+  const here = await scene(t, { owner: () => owner });
+  const refused = openPod(here);
+  const [error] = (await once(refused.call, "error")) as [ServiceError];
+  t.equal(error.code, status.UNAVAILABLE);
+  t.match(refused.inbox.messages, [{ acknowledged: 0, owner: "10.0.0.9" }], "the address comes before the end");
+  t.equal(here.stats.podCount("default/hello-00001"), 0);
+
+  owner = { is: "unknown" };
+  const again = openPod(here);
+  const [unknown] = (await once(again.call, "error")) as [ServiceError];
+  t.equal(unknown.code, status.UNAVAILABLE);
+  t.same(again.inbox.messages, [], "nobody is named while nobody is known");
+
+  owner = { is: "here" };
+  const taken = openPod(here);
+  taken.report(1, PodState.READY);
+  await here.until("pods default/hello-00001");
+  here.server.endPods((of) => of !== "default/hello-00001");
+  t.equal(here.stats.podCount("default/hello-00001"), 1, "others' pods are left alone");
+  const ended = once(taken.call, "error");
+  here.server.endPods((of) => of === "default/hello-00001");
+  t.equal(((await ended) as [ServiceError])[0].code, status.UNAVAILABLE);
+});
+
+test("activators report to every autoscaler, and hear of who has requests from the one that decides", async (t) => {
+  let all = ["10.0.0.1"];
+  let owner: Owner = { is: "elsewhere", address: "10.0.0.2" };
+  const here = await scene(t, { owner: () => owner, autoscalers: () => all });
+  const { call, inbox } = openActivator(here);
+  await inbox.until((messages) => messages.some(({ autoscalers }) => autoscalers !== undefined));
+  t.match(inbox.messages[0]?.autoscalers, { self: "10.0.0.1", all: ["10.0.0.1"] });
+  all = ["10.0.0.1", "10.0.0.2"];
+  here.server.autoscalersChanged();
+  here.server.autoscalersChanged();
+  await inbox.until((messages) => messages.at(-1)?.autoscalers?.all.length === 2);
+
+  const report = (sequence: number, inFlight: number): void => {
+    call.write({
+      body: {
+        $case: "load",
+        value: { sequence, revisions: [{ revision, load: load({ clockMs: sequence, inFlight }) }] },
+      },
+    });
+  };
+  call.write({ body: { $case: "subscription", value: { add: [revision], remove: [] } } });
+  report(1, 5);
+  await inbox.until((messages) => messages.some(({ acknowledged }) => acknowledged === 1));
+  t.equal(here.stats.collection("default/hello-00001")?.inFlight, 5, "what it holds is known here too");
+  t.same(
+    inbox.messages.flatMap(({ demands }) => demands),
+    [],
+  );
+  owner = { is: "here" };
+  here.stats.shareAgain((of) => of === "default/hello-00001");
+  await inbox.until((messages) => messages.some(({ demands }) => demands.length > 0));
+  t.match(inbox.messages.at(-1)?.demands, [{ activators: [{ pod: "activator-1", inFlight: 5 }] }]);
+  t.equal(inbox.messages.filter(({ autoscalers }) => autoscalers !== undefined).length, 2, "the same is told once");
+});
+
+test("an activator whose new stream opens before its old one is seen to be dead keeps its load", async (t) => {
+  const here = await scene(t);
+  const first = openActivator(here);
+  const report = (stream: typeof first, sequence: number, clockMs: number): void => {
+    stream.call.write({
+      body: { $case: "load", value: { sequence, revisions: [{ revision, load: load({ clockMs, inFlight: 3 }) }] } },
+    });
+  };
+  report(first, 1, 1);
+  await first.inbox.until((messages) => messages.some(({ acknowledged }) => acknowledged === 1));
+  const second = openActivator(here);
+  report(second, 1, 2);
+  await second.inbox.until((messages) => messages.some(({ acknowledged }) => acknowledged === 1));
+  const closed = once(first.call, "error");
+  first.call.cancel();
+  await closed;
+  while (here.server.streams.activators === 2) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(here.stats.collection("default/hello-00001")?.inFlight, 3);
 });

@@ -1,10 +1,14 @@
-/** Ticks for many: everyone's turn comes once a period, the turns spread evenly over it, and an empty wheel stands still. */
+/**
+ * Ticks for many: everyone's turn comes once a period, the turns spread evenly over it, and an empty wheel stands still.
+ * A turn that comes late makes none of the later ones late.
+ */
 
 export interface TickWheelOptions<T> {
   periodMs: number;
   /** Turns within a period. */
   slots: number;
   turn: (member: T) => void;
+  nowMs: () => number;
   /** Calls back once, later; returns what cancels it. */
   after: (ms: number, call: () => void) => () => void;
 }
@@ -14,6 +18,8 @@ export class TickWheel<T> {
   readonly #slots: Set<T>[];
   #size = 0;
   #slot = 0;
+  /** Of the next slot. */
+  #dueMs = 0;
   #cancel: (() => void) | undefined;
   #stopped = false;
 
@@ -32,7 +38,9 @@ export class TickWheel<T> {
     if (members.has(member) || this.#stopped) return;
     members.add(member);
     this.#size += 1;
-    this.#cancel ??= this.#next();
+    if (this.#cancel !== undefined) return;
+    this.#dueMs = this.#options.nowMs() + this.#slotMs;
+    this.#cancel = this.#next();
   }
 
   delete(member: T, slot: number): void {
@@ -44,12 +52,21 @@ export class TickWheel<T> {
     this.#cancel?.();
   }
 
+  get #slotMs(): number {
+    return this.#options.periodMs / this.#slots.length;
+  }
+
   #next(): () => void {
-    return this.#options.after(this.#options.periodMs / this.#slots.length, () => {
+    const { nowMs, after, turn, periodMs } = this.#options;
+    const atMs = nowMs();
+    // After a standstill, or when the clock was set, nothing is made up for.
+    if (Math.abs(atMs - this.#dueMs) >= periodMs) this.#dueMs = atMs + this.#slotMs;
+    return after(Math.max(0, this.#dueMs - atMs), () => {
+      this.#dueMs += this.#slotMs;
       this.#cancel = this.#size > 0 ? this.#next() : undefined;
       if (this.#size === 0) return;
       this.#slot = (this.#slot + 1) % this.#slots.length;
-      for (const member of this.#slots[this.#slot]!) this.#options.turn(member);
+      for (const member of this.#slots[this.#slot]!) turn(member);
     });
   }
 }

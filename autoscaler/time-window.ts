@@ -8,6 +8,12 @@ import type { Aggregation } from "../api/autoscaling-annotations.ts";
 const smallestWeightSum = 1 - 0.9999;
 const smallestSmoothing = 0.2;
 
+/** One value per second, from `second` (Unix time) on. */
+export interface WindowMemory {
+  second: number;
+  values: number[];
+}
+
 export class TimeWindow {
   #buckets: Float64Array;
   #total = 0;
@@ -57,6 +63,15 @@ export class TimeWindow {
   /** The second of the first value of the present series, in milliseconds; undefined before any. */
   get sinceMs(): number | undefined {
     return this.#first === undefined ? undefined : this.#first * 1000;
+  }
+
+  /** The values from the first second of the present series, or of the window, to the last one written. */
+  memory(): WindowMemory | undefined {
+    if (this.#first === undefined) return undefined;
+    const second = Math.max(this.#first, this.#last - this.#buckets.length + 1);
+    const values: number[] = [];
+    for (let at = second; at <= this.#last; at++) values.push(this.#buckets[this.#index(at)]!);
+    return { second, values };
   }
 
   /** Keeps the newest buckets. */

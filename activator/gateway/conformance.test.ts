@@ -86,15 +86,16 @@ test("headers/probe: `override` brings the hash of the spec, any other value com
   echo.server.removeAllListeners("request");
   echo.server.on("request", (request, response) => {
     response.setHeader("k-network-hash", request.headers["k-network-hash"] ?? "none");
-    response.end("{}");
+    response.end("the app");
   });
   const spec = { rules: [{ hosts: ["probe.example.com"], http: { paths: [{ splits: [toService("echo")] }] } }] };
   const object = { ...ingress("probe", [], {}), spec } as KIngress;
   const { gateway, send } = await setUp(t, [...coreService("echo", [echo.port]), [paths.ingresses, object]]);
   const ask = (hash: string, extra: Record<string, string> = { "K-Network-Probe": "probe" }) =>
     send(gateway, { host: "probe.example.com", "K-Network-Hash": hash, ...extra });
-  t.match(await ask("override"), { status: 200, headers: { "k-network-hash": ingressHash(object) } });
-  t.match(await ask("theirs"), { status: 200, headers: { "k-network-hash": "theirs" } });
+  const app = { status: 200, body: "the app" };
+  t.match(await ask("override"), { ...app, headers: { "k-network-hash": ingressHash(object) } }, "the app is reached");
+  t.match(await ask("theirs"), { ...app, headers: { "k-network-hash": "theirs" } });
   const ordinary = await ask("override", {});
   t.match(ordinary, { status: 200, headers: { "k-network-hash": ingressHash(object) } }, "an ordinary request too");
 });

@@ -21,6 +21,8 @@ const internalFields = [
 const maxHops = 3;
 /** The value of K-Network-Hash that asks the gateway for its own. */
 const askForHash = "override";
+/** What those who write the status of Ingresses call themselves (data-plane 3.3). */
+const prober = "Knative-Ingress-Probe";
 
 export interface GatewayOptions {
   /** The present routes; undefined until all are known. */
@@ -42,7 +44,9 @@ export function gatewayHandler(options: GatewayOptions, door: Door): Handler {
       if (probed !== undefined) {
         head.headers.set(hashHeader, probed.hash);
         // Proves which version of the routes is served; nothing behind has to be awake for it (data-plane 3.3).
-        if (answerHashProbe(exchange, false)) return undefined;
+        // Asked by anybody else, the Service behind gets it, as from other gateways.
+        const isProber = found === undefined || head.headers.get("user-agent") === prober;
+        if (isProber && answerHashProbe(exchange, false)) return undefined;
       }
     }
     if (found === undefined) return answerOurError(exchange, "no-route");

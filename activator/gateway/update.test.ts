@@ -44,7 +44,8 @@ test("update: 20 reconfigurations under constant traffic cost no request", async
       api.put(...service!);
       api.put(...endpoints!);
     }
-    const probe = { host, "K-Network-Probe": "probe", "K-Network-Hash": "override" };
+    const prober = { "User-Agent": "Knative-Ingress-Probe", "K-Network-Probe": "probe" };
+    const probe = { host, ...prober, "K-Network-Hash": "override" };
     while ((await send(gateway, probe)).headers["k-network-hash"] !== ingressHash(object));
     const { body, headers } = await send(gateway, { host });
     t.match(JSON.parse(body), { "x-version": `${version}` }, `version ${version} is seen as soon as it is proven`);

@@ -101,6 +101,13 @@ test("a decision as a sentence", (t) => {
     },
     { scene: { seen: [of(1, 0)] }, want: "12:03:00 wanted 0 pods, the first decision: no load over the last 60 s" },
     {
+      scene: { seen: [of(1, 0), of(1, 7.5)], more: { cause: "load", reactionMs: 104.4 } },
+      want:
+        "12:03:02 wanted 2 pods, up from 0: 7.5 requests in flight on average over the last 60 s against 7 per pod " +
+        "(target 10 × 70 %), panicking since 12:03:00 (1 pod ready, 2 pods asked for; the threshold is 200 % of 1); " +
+        "decided 104 ms after the load was seen; looked at because the load rose",
+    },
+    {
       scene: { seen: [of(1, 0)], more: { bounds: { min: 2, max: 0 } } },
       want: "12:03:00 wanted 0 pods, the first decision: no load over the last 60 s; raised to 2 by min-scale 2",
     },

@@ -17,6 +17,8 @@ const causes: Readonly<Record<Cause, string>> = {
 export function sentence(record: Explained, clock: Clock): string {
   const parts = [`${headline(record, clock)}: ${load(record)}${panic(record, clock)}`];
   for (const limit of record.limits) parts.push(limitText(record, limit));
+  if (record.reactionMs !== undefined)
+    parts.push(`decided ${Math.round(record.reactionMs)} ms after the load was seen`);
   if (causes[record.cause] !== "" && record.fromPods !== record.desiredPods) parts.push(causes[record.cause]);
   return parts.join("; ");
 }

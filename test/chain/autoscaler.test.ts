@@ -23,7 +23,7 @@ import type { KubeObject } from "../../api/meta.ts";
 import { serverlessServices, type ServerlessService } from "../../api/networking.ts";
 import { run } from "../../autoscaler/run.ts";
 import { parseProcessConfig } from "../../autoscaler/config.ts";
-import { statsToken } from "../../autoscaler/stats-server.ts";
+import { statsToken } from "../../autoscaler/stats-credentials.ts";
 import { inProcessClient } from "../../local/apiserver/in-process-client.ts";
 import { createKindRegistry } from "../../local/apiserver/kinds/index.ts";
 import { createRest } from "../../local/apiserver/rest.ts";
@@ -128,7 +128,7 @@ test("a revision is started, let go when idle, and woken by what is held", { tim
   const active = (pa: PodAutoscaler) => conditionOf(pa, "Active");
 
   const sks = (await until(getSks, (found) => found !== undefined, "the ServerlessService is made"))!;
-  t.match(sks.spec, { mode: "Proxy", numActivators: 2, objectRef: { name: `${name}-deployment` } });
+  t.match(sks.spec, { mode: "Proxy", numActivators: 3, objectRef: { name: `${name}-deployment` } });
   t.equal(sks.metadata.annotations?.["autoscaling.knative.dev/metric"], undefined);
   t.match(sks.metadata.ownerReferences, [{ kind: "PodAutoscaler", controller: true }]);
   await until(getPa, (pa) => conditionOf(pa, "SKSReady")?.message === "No Private Service Name", "and waited for");

@@ -8,11 +8,14 @@ import { Conditions, podAutoscalerConditions } from "../../api/conditions.ts";
 import { customResourceDefinitions, deployments, endpoints, namespaces, type Deployment } from "../../api/core.ts";
 import type { KubeObject, Resource } from "../../api/meta.ts";
 import { createCaches, startCaches, type Caches } from "../../controller/caches.ts";
+import { certManagerReconciler } from "../../controller/cert-manager/reconciler.ts";
+import { routingCertificateReconciler } from "../../controller/certificate/internal-certificates.ts";
 import { fixedConfig, parsePlatformConfig } from "../../controller/config/store.ts";
 import { configurationReconciler } from "../../controller/configuration/reconciler.ts";
 import { domainMappingReconciler } from "../../controller/domain-mapping/reconciler.ts";
 import { ingressReconciler } from "../../controller/ingress/reconciler.ts";
 import { labelerReconciler } from "../../controller/labeler/reconciler.ts";
+import { namespaceCertificateReconciler } from "../../controller/namespace-certificate/reconciler.ts";
 import type { Deps } from "../../controller/reconciler.ts";
 import { createDigestResolver } from "../../controller/revision/digest.ts";
 import { revisionReconciler } from "../../controller/revision/reconciler.ts";
@@ -44,14 +47,23 @@ export interface ControlPlane {
   /** Messages of the events that were recorded. */
   events: string[];
   /** Resolves with the object once it is as `wanted`. */
-  until<T extends KubeObject>(resource: Resource, name: string, wanted: (object: T) => boolean): Promise<T>;
+  until<T extends KubeObject>(
+    resource: Resource,
+    name: string,
+    wanted: (object: T) => boolean,
+    namespace?: string,
+  ): Promise<T>;
   /** Plays the autoscaler and the kubelet: the Revision's pods are up, its scale is initialised. */
   bringUp(revision: string): Promise<void>;
   /** Resolves when nothing was written for a while of queue turns. */
   settled(): Promise<void>;
 }
 
-export async function startControlPlane(t: Test): Promise<ControlPlane> {
+/** `settings` are laid over the stock ones, by ConfigMap. */
+export async function startControlPlane(
+  t: Test,
+  settings: Record<string, Record<string, string>> = {},
+): Promise<ControlPlane> {
   const rest = await createRest({ file: ":memory:", kinds: createKindRegistry(), log: silentLogger });
   const inner = inProcessClient(rest, { username: "system:admin", groups: ["system:masters"] });
   const writes: string[] = [];
@@ -76,7 +88,9 @@ export async function startControlPlane(t: Test): Promise<ControlPlane> {
 
   const caches = createCaches(client, silentLogger);
   await startCaches(caches, silentLogger, stop.signal);
-  const config = fixedConfig(parsePlatformConfig((name) => configData[name], "cluster.local"));
+  const config = fixedConfig(
+    parsePlatformConfig((name) => ({ ...configData[name], ...settings[name] }), "cluster.local"),
+  );
   const deps: Deps = {
     client,
     caches,
@@ -98,6 +112,9 @@ export async function startControlPlane(t: Test): Promise<ControlPlane> {
     ingressReconciler(deps, async () => ({ is: "ready" })),
     revisionGcReconciler(deps),
     domainMappingReconciler(deps),
+    namespaceCertificateReconciler(deps),
+    certManagerReconciler(deps),
+    routingCertificateReconciler(deps),
   ].map(({ name, reconcile, watch }) => {
     const runner = startReconciler({ name, reconcile, log: silentLogger });
     const unwatch = watch(
@@ -120,12 +137,13 @@ export async function startControlPlane(t: Test): Promise<ControlPlane> {
     resource: Resource,
     name: string,
     wanted: (object: T) => boolean,
+    namespace = "default",
   ): Promise<T> => {
     const ended = new AbortController();
     const informer = createInformer<T>({
       client: inner,
       resource,
-      namespace: "default",
+      namespace,
       fieldSelector: `metadata.name=${name}`,
       log: silentLogger,
     });
