@@ -3,6 +3,7 @@ import { images, type PodAutoscaler, podAutoscalers } from "../api/autoscaling.t
 import {
   deployments,
   endpoints,
+  namespaces,
   pods,
   services,
   type Deployment,
@@ -37,6 +38,7 @@ import {
 import type { KubeClient } from "../kube/client.ts";
 import { createInformer, type Informer } from "../kube/informer.ts";
 import type { Logger } from "../process/logger.ts";
+import { routesOf } from "./labeler/references.ts";
 
 export interface Image extends KubeObject {
   spec: { image: string; serviceAccountName?: string; imagePullSecrets?: { name: string }[] };
@@ -59,6 +61,7 @@ export interface Caches {
   domainMappings: Informer<DomainMapping>;
   domainClaims: Informer<ClusterDomainClaim>;
   certificates: Informer<Certificate>;
+  namespaces: Informer<KubeObject>;
 }
 
 /** Names of indexes; values are `namespace/name`, or a uid. */
@@ -68,6 +71,8 @@ export const index = {
   /** Pods and Services by a label's value, with their namespace. */
   byRevision: "revision",
   byRoute: "route",
+  /** Revisions and Configurations by the Routes in their annotation. */
+  byListedRoute: "listedRoute",
   /** Routes by `namespace/configuration/name` and `namespace/revision/name` of what their spec or status names. */
   byTarget: "target",
   /** DomainMappings by domain, which several namespaces may want, and by {@link referenceTarget}. */
@@ -80,6 +85,9 @@ const byLabel =
     const value = object.metadata.labels?.[key];
     return value === undefined ? [] : [`${object.metadata.namespace}/${value}`];
   };
+
+const listedRoutes = (object: Revision | Configuration): string[] =>
+  routesOf(object).map((name) => `${object.metadata.namespace}/${name}`);
 
 export const configurationTarget = (namespace: string, name: string): string => `${namespace}/configuration/${name}`;
 export const revisionTarget = (namespace: string, name: string): string => `${namespace}/revision/${name}`;
@@ -110,8 +118,10 @@ export function createCaches(client: KubeClient, log: Logger): Caches {
   return {
     kServices: informer(kServices),
     routes: informer<Route>(routes, { indexes: { [index.byTarget]: routeTargets } }),
-    configurations: informer(configurations),
-    revisions: informer<Revision>(revisions, { indexes: { [index.byConfiguration]: byLabel(label.configuration) } }),
+    configurations: informer<Configuration>(configurations, { indexes: { [index.byListedRoute]: listedRoutes } }),
+    revisions: informer<Revision>(revisions, {
+      indexes: { [index.byConfiguration]: byLabel(label.configuration), [index.byListedRoute]: listedRoutes },
+    }),
     deployments: informer(deployments, { labelSelector: label.revisionUID }),
     pods: informer<Pod>(pods, {
       labelSelector: label.revisionUID,
@@ -130,6 +140,7 @@ export function createCaches(client: KubeClient, log: Logger): Caches {
       },
     }),
     domainClaims: informer(clusterDomainClaims),
+    namespaces: informer(namespaces),
     certificates: informer<Certificate>(certificates, { indexes: { [index.byRoute]: byLabel(label.route) } }),
   };
 }

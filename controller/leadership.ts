@@ -1,6 +1,7 @@
 /** Runs each reconciler while this process holds its lease (spec: serving-api 5.4). */
 import type { KubeClient } from "../kube/client.ts";
 import { lead } from "../kube/leader-election.ts";
+import { queueName, ReconcileCounts } from "../kube/reconcile-counts.ts";
 import { startReconciler } from "../kube/reconciler.ts";
 import type { Logger } from "../process/logger.ts";
 import type { LeaderElectionConfig } from "./config/leader-election.ts";
@@ -10,6 +11,7 @@ export interface Running {
   name: string;
   /** undefined while another process leads. */
   depth: () => number | undefined;
+  counts: ReconcileCounts;
 }
 
 /** Campaigns for the lease of each reconciler until the signal aborts. */
@@ -27,8 +29,11 @@ export function campaign(
 ): { running: Running[]; ended: Promise<void> } {
   const { client, component, namespace, identity, election, reconcilers, log } = options;
   const depths = new Map<string, () => number>();
+  const running = reconcilers.map(({ name, lease }): Running => {
+    return { name, depth: () => depths.get(name)?.(), counts: new ReconcileCounts(queueName(lease)) };
+  });
   const ended = Promise.all(
-    reconcilers.map((reconciler) =>
+    reconcilers.map((reconciler, at) =>
       lead(
         {
           client,
@@ -38,13 +43,20 @@ export function campaign(
           settings: election,
           log,
           onLead: async (leading) => {
-            const runner = startReconciler({ name: reconciler.name, reconcile: reconciler.reconcile, log });
+            const { counts } = running[at]!;
+            const runner = startReconciler({ name: reconciler.name, reconcile: reconciler.reconcile, log, counts });
             depths.set(reconciler.name, () => runner.depth());
-            // Every present object is heard of as added, so a new leader looks at all of them.
+            // Every present object is heard of as added, so a new leader looks at all of them: first at those that
+            // somebody waits for.
+            let isFirstLook = true;
             const unwatch = reconciler.watch(
-              (key) => runner.queue.add(key),
+              (key) => {
+                if (isFirstLook && reconciler.isSettled?.(key) === true) runner.queue.addBehind(key);
+                else runner.queue.add(key);
+              },
               (key, ms) => runner.queue.addAfter(key, ms),
             );
+            isFirstLook = false;
             try {
               await runner.run(leading);
             } finally {
@@ -57,7 +69,7 @@ export function campaign(
       ),
     ),
   ).then(() => {});
-  return { running: reconcilers.map(({ name }) => ({ name, depth: () => depths.get(name)?.() })), ended };
+  return { running, ended };
 }
 
 export function leaseName(component: string, lease: string, { leasePrefixes }: LeaderElectionConfig): string {

@@ -1,11 +1,15 @@
 /** The controller: API objects in, cluster objects out. */
-import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { kubeClientFromEnvironment } from "../kube/config.ts";
 import { eventRecorder } from "../kube/events.ts";
+import { registerReconcilers } from "../kube/reconcile-metrics.ts";
 import type { Logger } from "../process/logger.ts";
 import { startAdminServer } from "../process/metrics-server.ts";
+import { createMetricPush } from "../process/otlp/metric-push.ts";
+import { processRegister, processResource } from "../process/process-metrics.ts";
 import { runProgram } from "../process/run.ts";
 import { createCaches, startCaches } from "./caches.ts";
+import { certManagerReconciler } from "./cert-manager/reconciler.ts";
+import { routingCertificateReconciler } from "./certificate/internal-certificates.ts";
 import { parseConfig, type ControllerConfig } from "./config.ts";
 import { watchConfig } from "./config/store.ts";
 import { configurationReconciler } from "./configuration/reconciler.ts";
@@ -13,6 +17,7 @@ import { domainMappingReconciler } from "./domain-mapping/reconciler.ts";
 import { ingressReconciler } from "./ingress/reconciler.ts";
 import { labelerReconciler } from "./labeler/reconciler.ts";
 import { campaign } from "./leadership.ts";
+import { namespaceCertificateReconciler } from "./namespace-certificate/reconciler.ts";
 import type { Deps } from "./reconciler.ts";
 import { createDigestResolver } from "./revision/digest.ts";
 import { revisionReconciler } from "./revision/reconciler.ts";
@@ -29,8 +34,9 @@ export async function run(config: ControllerConfig, log: Logger, stop: AbortSign
   const { env, systemNamespace, clusterDomain, identity } = config;
   const client = await kubeClientFromEnvironment(env, "swell-controller");
   let starting: string | undefined = "the caches are not filled yet";
-  const register = new Registry();
-  collectDefaultMetrics({ register });
+  const resource = processResource("controller", env);
+  const register = processRegister(resource);
+  client.counts.register(register);
   const probes = await startAdminServer({ port: config.probePort, env, log, readiness: () => starting });
 
   // The pods of Revisions carry tokens made with this key: nothing is built before it exists.
@@ -61,22 +67,19 @@ export async function run(config: ControllerConfig, log: Logger, stop: AbortSign
     ingressReconciler(depsFor("ingress-controller")),
     revisionGcReconciler(depsFor("revision-gc-controller")),
     domainMappingReconciler(depsFor("domainmapping-controller")),
+    namespaceCertificateReconciler(depsFor("nscert-controller")),
+    certManagerReconciler(depsFor("certificate-controller")),
+    routingCertificateReconciler(depsFor("routing-certificate-controller")),
   ];
   const election = store.current.leaderElection;
   const { running, ended } = campaign(
     { client, component: "controller", namespace: systemNamespace, identity, election, reconcilers, log },
     stop,
   );
-  register.registerMetric(
-    new Gauge({
-      name: "kn_workqueue_depth",
-      help: "Current depth of the work queue",
-      labelNames: ["name"],
-      registers: [],
-      collect() {
-        for (const { name, depth } of running) this.set({ name }, depth() ?? 0);
-      },
-    }),
+  registerReconcilers(
+    register,
+    "controller",
+    running.map(({ counts }) => counts),
   );
   const admin = await startAdminServer({
     port: config.metricsPort,
@@ -85,10 +88,14 @@ export async function run(config: ControllerConfig, log: Logger, stop: AbortSign
     register,
     debug: { queues: () => running.map(({ name, depth }) => ({ name, waiting: depth() ?? "not leading" })) },
   });
+  const push = createMetricPush({ register, resource, env, log });
+  const follow = (): void => push.follow(store.current.observability.metricsPush);
+  store.onChange(follow);
+  follow();
   starting = undefined;
   log.info({ identity }, "controller runs");
   await ended;
-  await Promise.all([probes.close(), admin.close()]);
+  await Promise.all([probes.close(), admin.close(), push.stop()]);
 }
 
 await runProgram({ component: "controller", parse: parseConfig, run });

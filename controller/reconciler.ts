@@ -1,10 +1,11 @@
 /** What all reconcilers share: what they are given, how they are watched, and how a status is written. */
-import { Conditions, type ConditionTypes } from "../api/conditions.ts";
+import { conditionOf, Conditions, isObserved, type ConditionTypes } from "../api/conditions.ts";
 import { keyOf, type KubeObject, type OwnerReference, type Resource } from "../api/meta.ts";
 import type { KnativeStatus } from "../api/serving.ts";
 import { isConflict, isNotFound, type KubeClient } from "../kube/client.ts";
+import type { Lister } from "../kube/informer.ts";
 import { done, type Outcome } from "../kube/reconciler.ts";
-import { isSameJson } from "../kube/write.ts";
+import { isSameJson, statusBody } from "../kube/write.ts";
 import type { Logger } from "../process/logger.ts";
 import type { Caches } from "./caches.ts";
 import type { ConfigStore } from "./config/store.ts";
@@ -34,11 +35,23 @@ export interface Reconciler {
   /** The middle of the lease's name (spec: serving-api 5.4). */
   lease: string;
   reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>;
+  /** Whether the object says already how it ended, so that a new leader may look at it last; absent: never. */
+  isSettled?: (key: string) => boolean;
   /** Subscribes to everything a key depends on, present objects included. Returns the way to stop. */
   watch: (enqueue: Enqueue, enqueueAfter: (key: string, ms: number) => void) => (() => void)[];
 }
 
 type WithStatus = KubeObject & { status?: KnativeStatus };
+
+/** For {@link Reconciler.isSettled}: what the object's own status says. */
+export const settledIn =
+  (cache: Lister<WithStatus>) =>
+  (key: string): boolean => {
+    const object = cache.get(key);
+    if (object === undefined || object.metadata.deletionTimestamp !== undefined || !isObserved(object)) return false;
+    const ready = conditionOf(object, "Ready")?.status;
+    return ready === "True" || ready === "False";
+  };
 
 /** What a reconcile works on: a status of its own to change, and the conditions that go with it. */
 export interface Draft<T extends WithStatus> {
@@ -82,7 +95,8 @@ export function statusReconciler<T extends WithStatus>(
     replaced.delete(key);
 
     const conditions = Conditions.of(types, object, deps.nowMs());
-    const status = structuredClone(object.status ?? {}) as NonNullable<T["status"]>;
+    // Shared below its first level, which is all that anybody changes.
+    const status: NonNullable<T["status"]> = { ...object.status };
     let outcome: Outcome = done;
     let failure: unknown;
     try {
@@ -102,7 +116,7 @@ export function statusReconciler<T extends WithStatus>(
       if (waitMs > 0) return soonest(outcome, waitMs);
       due.delete(key);
       try {
-        const stored = await client.update<T>(resource, { ...object, status }, { subresource: "status" });
+        const stored = await client.update<T>(resource, statusBody(object, status), { subresource: "status" });
         if (stored.metadata.resourceVersion !== resourceVersion) remember(key, resourceVersion);
       } catch (error) {
         // Deleted while it was reconciled: nobody is left to tell.

@@ -10,9 +10,13 @@ import { ensureChild } from "../children.ts";
 import type { NetworkConfig } from "../config/network.ts";
 import { type Deps, without } from "../reconciler.ts";
 
-export type CertificateType = "external-domain" | "cluster-local-domain";
+export type CertificateType = "external-domain" | "cluster-local-domain" | "system-internal";
 
-const alternativeClass = "networking.knative.dev/certificate-class";
+export const alternativeCertificateClass = "networking.knative.dev/certificate-class";
+
+/** Who provides the certificates of this object: as it says, else as configured. */
+export const certificateClass = ({ metadata: { annotations = {} } }: KubeObject, network: NetworkConfig): string =>
+  annotations[annotation.certificateClass] ?? annotations[alternativeCertificateClass] ?? network.certificateClass;
 
 /** In order of precedence: the first that is present decides. */
 const disabling = [
@@ -44,9 +48,8 @@ export function makeCertificate(
       namespace,
       labels: { ...labels, [label.certificateType]: type },
       annotations: {
-        ...without(annotations, [annotation.lastApplied, alternativeClass]),
-        [annotation.certificateClass]:
-          annotations[annotation.certificateClass] ?? annotations[alternativeClass] ?? network.certificateClass,
+        ...without(annotations, [annotation.lastApplied, alternativeCertificateClass]),
+        [annotation.certificateClass]: certificateClass(owner, network),
       },
       ownerReferences: [controllerReference(owner)],
     },
@@ -95,6 +98,10 @@ export function certificateState(certificate: Certificate): CertificateState {
   const reason = ready?.reason ?? "";
   return isCurrent && ready?.status === "False" ? { is: "failed", reason } : { is: "not-ready", reason };
 }
+
+/** It still serves, and its issuer wants to see the challenges of the next one. */
+export const isRenewing = (certificate: Certificate): boolean => conditionOf(certificate, renewing)?.status === "True";
+export const renewing = "Renewing";
 
 export type IngressTls = NonNullable<KIngress["spec"]["tls"]>[number];
 

@@ -1,4 +1,7 @@
 /** ConfigMap `config-network` (spec: serving-api 4.9). */
+import { parse } from "yaml";
+import { selectorProblems } from "../../api/label-selector.ts";
+import type { LabelSelector } from "../../api/meta.ts";
 import { compileTemplate, type NameTemplate } from "./template.ts";
 import { type Data, ConfigValues } from "./values.ts";
 
@@ -14,6 +17,8 @@ export interface NetworkConfig {
   externalDomainTls: boolean;
   clusterLocalDomainTls: boolean;
   systemInternalTls: boolean;
+  /** Namespaces that get wildcard certificates; absent: none. */
+  namespaceWildcardCertSelector: LabelSelector | undefined;
   httpProtocol: "Enabled" | "Redirected" | "Disabled";
   rolloutDurationSeconds: number;
   autocreateClusterDomainClaims: boolean;
@@ -45,6 +50,19 @@ export function parseNetworkConfig(data: Data | undefined): Readonly<NetworkConf
     if (found === undefined) values.problem(`${keys[0]} ${text} in config-network ConfigMap is not supported`);
     return found ?? fallback;
   };
+  const selector = (key: string): LabelSelector | undefined => {
+    const text = values.raw(key)?.trim() ?? "";
+    if (text === "") return undefined;
+    const problem = (what: string): void => values.problem(`failed to parse ${JSON.stringify(key)}: ${what}`);
+    try {
+      const given = parse(text) as unknown;
+      selectorProblems(given).forEach(problem);
+      return given as LabelSelector;
+    } catch (error) {
+      problem((error as Error).message);
+      return undefined;
+    }
+  };
   const enabled = (keys: readonly string[]): boolean => values.text(keys, "Disabled").toLowerCase() === "enabled";
 
   const config: NetworkConfig = {
@@ -67,6 +85,7 @@ export function parseNetworkConfig(data: Data | undefined): Readonly<NetworkConf
       values.raw("system-internal-tls") === undefined
         ? values.boolean("internal-encryption", false)
         : enabled(["system-internal-tls"]),
+    namespaceWildcardCertSelector: selector("namespace-wildcard-cert-selector"),
     httpProtocol: oneOf(["http-protocol", "httpProtocol"], ["Enabled", "Redirected", "Disabled"], "Enabled"),
     rolloutDurationSeconds: values.integer(["rollout-duration", "rolloutDuration"], 0),
     autocreateClusterDomainClaims: values.boolean(

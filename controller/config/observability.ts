@@ -1,4 +1,6 @@
 /** ConfigMap `config-observability`, the keys that reach the sidecar and the Revision (spec: serving-api 4.12). */
+import { exportProblem, pushSettings } from "../../api/metrics-export.ts";
+import type { PushSettings } from "../../process/otlp/metric-push.ts";
 import { type Data, ConfigValues } from "./values.ts";
 
 export interface ObservabilityConfig {
@@ -8,6 +10,8 @@ export interface ObservabilityConfig {
   /** The sidecar's OBSERVABILITY_CONFIG. */
   sidecar: Readonly<Record<string, unknown>>;
   runtimeProfiling: boolean;
+  /** Where the platform's own metrics are pushed to; undefined: nowhere. */
+  metricsPush: PushSettings | undefined;
 }
 
 const nsPerMs = 1_000_000;
@@ -18,6 +22,8 @@ export function parseObservabilityConfig(data: Data | undefined): Readonly<Obser
   const metrics = (prefix: string): Record<string, unknown> => {
     const protocol = values.text(`${prefix}metrics-protocol`, "none");
     const endpoint = values.text(`${prefix}metrics-endpoint`, "");
+    const problem = exportProblem(protocol, endpoint);
+    if (problem !== undefined) values.problem(`${prefix}metrics-protocol: ${problem}`);
     const exportIntervalMs = values.durationMs(`${prefix}metrics-export-interval`, 0);
     return {
       protocol,
@@ -36,6 +42,11 @@ export function parseObservabilityConfig(data: Data | undefined): Readonly<Obser
     enableVarLogCollection: values.boolean("logging.enable-var-log-collection", false),
     revisionUrlTemplate: values.text("logging.revision-url-template", ""),
     runtimeProfiling: profiling === "enabled",
+    metricsPush: pushSettings(
+      values.text("metrics-protocol", "none"),
+      values.text("metrics-endpoint", ""),
+      values.durationMs("metrics-export-interval", 0),
+    ),
     sidecar: {
       tracing: {
         protocol: values.text("tracing-protocol", "none"),

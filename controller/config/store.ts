@@ -7,6 +7,7 @@ import type { KubeClient } from "../../kube/client.ts";
 import { createInformer } from "../../kube/informer.ts";
 import { ConfigError } from "../../process/env.ts";
 import type { Logger } from "../../process/logger.ts";
+import { type CertManagerConfig, parseCertManagerConfig } from "./certmanager.ts";
 import { parseDefaults } from "./defaults.ts";
 import { type DeploymentConfig, parseDeploymentConfig } from "./deployment.ts";
 import { type DomainConfig, parseDomainConfig } from "./domain.ts";
@@ -20,6 +21,7 @@ import type { Data } from "./values.ts";
 
 export interface PlatformConfig {
   autoscaler: AutoscalerConfig;
+  certmanager: CertManagerConfig;
   defaults: RevisionDefaults;
   deployment: DeploymentConfig;
   domain: DomainConfig;
@@ -39,6 +41,7 @@ type Parsers = { [K in ConfigName]: (data: Data | undefined) => PlatformConfig[K
 export function configParsers(clusterDomain: string): Parsers {
   return {
     autoscaler: parseAutoscalerConfig,
+    certmanager: parseCertManagerConfig,
     defaults: parseDefaults,
     deployment: parseDeploymentConfig,
     domain: (data) => parseDomainConfig(data, clusterDomain),

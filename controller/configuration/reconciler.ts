@@ -4,7 +4,7 @@ import { keyOf } from "../../api/meta.ts";
 import { configurations, revisions, type Configuration, type Revision } from "../../api/serving.ts";
 import { isAlreadyExists } from "../../kube/client.ts";
 import { done } from "../../kube/reconciler.ts";
-import { ownerKeys, StaleCacheError, statusReconciler, type Deps, type Reconciler } from "../reconciler.ts";
+import { ownerKeys, StaleCacheError, statusReconciler, type Deps, type Reconciler, settledIn } from "../reconciler.ts";
 import { makeRevision } from "./resources.ts";
 import { checkNamed, currentRevision, latestReadyRevision, revisionsOf } from "./revision-choice.ts";
 
@@ -53,6 +53,7 @@ export function configurationReconciler(deps: Deps): Reconciler {
   return {
     name: "configuration-controller",
     lease: "knative.dev.serving.pkg.reconciler.configuration.reconciler",
+    isSettled: settledIn(caches.configurations),
     async reconcile(key) {
       const configuration = caches.configurations.get(key);
       if (configuration === undefined || configuration.metadata.deletionTimestamp !== undefined) return done;

@@ -18,6 +18,7 @@ import {
   certificateState,
   ensureCertificate,
   ingressTls,
+  isRenewing,
   makeCertificate,
   removeCertificates,
   wantsExternalTls,
@@ -121,7 +122,8 @@ export function domainMappingReconciler(deps: Deps): Reconciler {
     if (state.is === "ready") {
       conditions.markTrue(type);
       secure();
-      return { tls: [ingressTls(certificate, [name])], challenges: [] };
+      const challenges = isRenewing(certificate) ? (certificate.status?.http01Challenges ?? []) : [];
+      return { tls: [ingressTls(certificate, [name])], challenges };
     }
     if (network.httpProtocol === "Enabled")
       conditions.markTrue(type, "HTTPDowngrade", `Certificate ${certificateName} is not ready downgrade HTTP.`);

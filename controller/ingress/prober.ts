@@ -4,9 +4,12 @@ import { BackOff, pause } from "../../kube/back-off.ts";
 import type { Logger } from "../../process/logger.ts";
 import { probeGateway, type ProbeResult, type ProbeTarget } from "./gateway-probe.ts";
 
+/** What is known of a version. `asking`: for so long, and not every target has answered for it. */
+export type Answer = { is: "ready" } | { is: "asking"; forMs: number } | { is: "nobody to ask" };
+
 export interface Prober {
   /** Whether every target serves `hash`, as far as is known; starts asking where it is not. */
-  isReady(key: string, hash: string, targets: readonly ProbeTarget[]): boolean;
+  ask(key: string, hash: string, targets: readonly ProbeTarget[]): Answer;
   forget(key: string): void;
   stop(): void;
 }
@@ -15,6 +18,7 @@ interface Campaign {
   hash: string;
   targets: readonly ProbeTarget[];
   isReady: boolean;
+  sinceMs: number;
   stop: AbortController;
 }
 
@@ -60,18 +64,20 @@ export function createProber(options: {
   };
 
   return {
-    isReady(key, hash, targets) {
+    ask(key, hash, targets) {
       if (targets.length === 0) {
         forget(key);
-        return false;
+        return { is: "nobody to ask" };
       }
+      const nowMs = performance.now();
       const current = campaigns.get(key);
-      if (current?.hash === hash && isDeepStrictEqual(current.targets, targets)) return current.isReady;
+      if (current?.hash === hash && isDeepStrictEqual(current.targets, targets))
+        return current.isReady ? { is: "ready" } : { is: "asking", forMs: nowMs - current.sinceMs };
       forget(key);
-      const campaign: Campaign = { hash, targets, isReady: false, stop: new AbortController() };
+      const campaign: Campaign = { hash, targets, isReady: false, sinceMs: nowMs, stop: new AbortController() };
       campaigns.set(key, campaign);
       run(key, campaign).catch((error: unknown) => log.error({ err: error, ingress: key }, "probing broke"));
-      return false;
+      return { is: "asking", forMs: 0 };
     },
     forget,
     stop: () => [...campaigns.keys()].forEach(forget),

@@ -6,19 +6,23 @@ import { port } from "../../api/keys.ts";
 import { keyOf } from "../../api/meta.ts";
 import { kIngresses, type KIngress } from "../../api/networking.ts";
 import { done } from "../../kube/reconciler.ts";
-import { reconcileStatus, type Deps, type Enqueue, type Reconciler } from "../reconciler.ts";
+import { statusReconciler, type Deps, type Enqueue, type Reconciler, settledIn } from "../reconciler.ts";
 import { probeGateway, type ProbeTarget } from "./gateway-probe.ts";
 import { HostConflicts } from "./host-conflicts.ts";
 import { createProber, type Prober } from "./prober.ts";
 
+/** A gateway that answers within this was not waited for: nobody could follow, and a write is spared. */
+const quietMs = 50;
 const conflictMessage = "Ingress rejected: ingress has a conflicting domain with another ingress";
 
 export function ingressReconciler(deps: Deps, probe = probeGateway): Reconciler {
   const { caches, systemNamespace, clusterDomain, log } = deps;
   const gatewayKeys = [`${systemNamespace}/gateway`, `${systemNamespace}/gateway-internal`] as const;
   const domain = (service: string): string => `${service}.${systemNamespace}.svc.${clusterDomain}`;
+  // The Route waits for what it says: nothing is held back.
+  const reconcileStatus = statusReconciler<KIngress>({ ...deps, statusPauseMs: 0 }, kIngresses, ingressConditions);
   let prober: Prober | undefined;
-  const conflicts = new HostConflicts(() => caches.ingresses.list());
+  let conflicts = new HostConflicts(() => caches.ingresses.list());
 
   /** The listeners of the ready gateway pods, and the hosts that each must serve: one host of each rule. */
   function targetsOf(ingress: KIngress): ProbeTarget[] {
@@ -40,6 +44,7 @@ export function ingressReconciler(deps: Deps, probe = probeGateway): Reconciler 
   return {
     name: "ingress-controller",
     lease: "swell.dev.controller.ingress.reconciler",
+    isSettled: settledIn(caches.ingresses),
     async reconcile(key) {
       const ingress = caches.ingresses.get(key);
       if (ingress === undefined || !isOurs(ingress) || ingress.metadata.deletionTimestamp !== undefined) {
@@ -48,7 +53,7 @@ export function ingressReconciler(deps: Deps, probe = probeGateway): Reconciler 
       }
       if (conflicts.has(key)) {
         prober?.forget(key);
-        return reconcileStatus(deps, kIngresses, ingressConditions, ingress, async ({ conditions }) => {
+        return reconcileStatus(ingress, async ({ conditions }) => {
           conditions.markTrue("NetworkConfigured");
           conditions.markFalse("LoadBalancerReady", "DomainConflict", conflictMessage);
         });
@@ -58,9 +63,12 @@ export function ingressReconciler(deps: Deps, probe = probeGateway): Reconciler 
         prober?.forget(key);
         return done;
       }
-      return reconcileStatus(deps, kIngresses, ingressConditions, ingress, async ({ status, conditions }) => {
+      const answer = prober?.ask(key, ingressHash(ingress), targetsOf(ingress));
+      if (answer?.is === "asking" && answer.forMs < quietMs)
+        return { is: "again", afterMs: Math.ceil(quietMs - answer.forMs) };
+      return reconcileStatus(ingress, async ({ status, conditions }) => {
         conditions.markTrue("NetworkConfigured");
-        if (prober?.isReady(key, ingressHash(ingress), targetsOf(ingress)) === true) {
+        if (answer?.is === "ready") {
           conditions.markTrue("LoadBalancerReady");
           status.publicLoadBalancer = { ingress: [{ domainInternal: domain("gateway") }] };
           status.privateLoadBalancer = { ingress: [{ domainInternal: domain("gateway-internal") }] };
@@ -70,6 +78,8 @@ export function ingressReconciler(deps: Deps, probe = probeGateway): Reconciler 
     watch: (enqueue: Enqueue) => {
       const own = createProber({ onReady: enqueue, log, probe });
       prober = own;
+      // It hears of all that are there now, and knows nothing of what went while another process led.
+      conflicts = new HostConflicts(() => caches.ingresses.list());
       return [
         caches.ingresses.onChange((change) => {
           // Also those that wait for a host to become free, or have lost theirs.

@@ -6,8 +6,8 @@ import { configurations, revisions, routes, type Configuration, type Revision, t
 import { isNotFound } from "../../kube/client.ts";
 import { done } from "../../kube/reconciler.ts";
 import { configurationTarget, index, revisionTarget } from "../caches.ts";
-import { controllerOf, type Deps, type Reconciler } from "../reconciler.ts";
-import { referencePatch, routesOf } from "./references.ts";
+import { controllerOf, type Deps, type Reconciler, settledIn } from "../reconciler.ts";
+import { referencePatch } from "./references.ts";
 
 export function labelerReconciler(deps: Deps): Reconciler {
   const { caches, client, record } = deps;
@@ -54,10 +54,11 @@ export function labelerReconciler(deps: Deps): Reconciler {
   }
 
   function listing(route: Route): (Revision | Configuration)[] {
-    const { name = "", namespace } = route.metadata;
-    return [...caches.revisions.list(namespace), ...caches.configurations.list(namespace)].filter((object) =>
-      routesOf(object).includes(name),
-    );
+    const key = keyOf(route);
+    return [
+      ...caches.revisions.byIndex(index.byListedRoute, key),
+      ...caches.configurations.byIndex(index.byListedRoute, key),
+    ];
   }
 
   async function setFinalizers(route: Route, finalizers: string[]): Promise<void> {
@@ -75,6 +76,7 @@ export function labelerReconciler(deps: Deps): Reconciler {
   return {
     name: "labeler-controller",
     lease: "knative.dev.serving.pkg.reconciler.labeler.reconciler",
+    isSettled: settledIn(caches.routes),
     async reconcile(key) {
       const route = caches.routes.get(key);
       if (route === undefined) return done;

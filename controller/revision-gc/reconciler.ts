@@ -4,7 +4,7 @@ import { configurations, revisions } from "../../api/serving.ts";
 import { isNotFound } from "../../kube/client.ts";
 import { done } from "../../kube/reconciler.ts";
 import { revisionsOf } from "../configuration/revision-choice.ts";
-import { ownerKeys, type Deps, type Reconciler } from "../reconciler.ts";
+import { ownerKeys, type Deps, type Reconciler, settledIn } from "../reconciler.ts";
 import { staleRevisions } from "./stale-revisions.ts";
 
 export function revisionGcReconciler(deps: Deps): Reconciler {
@@ -12,6 +12,7 @@ export function revisionGcReconciler(deps: Deps): Reconciler {
   return {
     name: "revision-gc-controller",
     lease: "knative.dev.serving.pkg.reconciler.gc.reconciler",
+    isSettled: settledIn(caches.configurations),
     async reconcile(key) {
       const configuration = caches.configurations.get(key);
       if (configuration === undefined || configuration.metadata.deletionTimestamp !== undefined) return done;

@@ -1,7 +1,7 @@
 /** The sidecar container of a Revision's pods (spec: serving-api 4.12). */
 import { createHmac } from "node:crypto";
 import type { Container, EnvVar, Probe, Volume, VolumeMount } from "../../api/core.ts";
-import { label, port } from "../../api/keys.ts";
+import { internalTls, label, port } from "../../api/keys.ts";
 import {
   defaultReadinessProbe,
   defaultUserPort,
@@ -193,7 +193,7 @@ function sidecarVolumes(
     mounts.push({ name: "knative-token-volume", mountPath: "/var/run/secrets/tokens" });
   }
   if (config.network.systemInternalTls) {
-    volumes.push({ name: "server-certs", secret: { secretName: "serving-certs" } });
+    volumes.push({ name: "server-certs", secret: { secretName: internalTls.sidecarSecret } });
     mounts.push({ name: "server-certs", mountPath: "/var/lib/knative/certs", readOnly: true });
   }
   return { volumes, mounts };

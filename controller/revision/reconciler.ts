@@ -5,11 +5,13 @@ import { deployments, type Deployment } from "../../api/core.ts";
 import { sameValue } from "../../api/equality.ts";
 import { label } from "../../api/keys.ts";
 import { keyOf } from "../../api/meta.ts";
+import { deploymentName } from "../../api/names.ts";
 import { revisions, type Revision } from "../../api/serving.ts";
 import { done, type Outcome } from "../../kube/reconciler.ts";
 import { index } from "../caches.ts";
 import { ensureChild, ownedChild } from "../children.ts";
-import type { ConfigName } from "../config/store.ts";
+import { isControlledBy } from "../../kube/write.ts";
+import type { ConfigName, PlatformConfig } from "../config/store.ts";
 import {
   NotOwnedError,
   notOwnedMessage,
@@ -17,8 +19,10 @@ import {
   statusReconciler,
   type Deps,
   type Reconciler,
+  settledIn,
 } from "../reconciler.ts";
 import type { DigestResolver } from "./digest.ts";
+import { createSidecarCertificates, type SidecarCertificate } from "./sidecar-certificate.ts";
 import type { Platform } from "./queue-proxy.ts";
 import {
   makeDeployment,
@@ -38,9 +42,21 @@ export interface RevisionDeps extends Deps {
   digests: DigestResolver;
 }
 
+/** All of a Revision that its Deployment depends on. */
+const deploymentInputs = ({ metadata: { uid, generation, labels, annotations }, status }: Revision): string =>
+  JSON.stringify([
+    uid,
+    generation,
+    labels,
+    annotations,
+    status?.containerStatuses ?? null,
+    status?.initContainerStatuses ?? null,
+  ]);
+
 export function revisionReconciler(deps: RevisionDeps): Reconciler {
   const { caches, client, config, record, digests } = deps;
   const reconcileStatus = statusReconciler<Revision>(deps, revisions, revisionConditions);
+  const sidecarCertificates = createSidecarCertificates(deps);
 
   const platform = (): Platform => ({
     config: config.current,
@@ -49,7 +65,25 @@ export function revisionReconciler(deps: RevisionDeps): Reconciler {
     statsKey: deps.statsKey,
   });
 
-  async function deploymentOf(revision: Revision, conditions: Conditions): Promise<Deployment> {
+  /** Revision → what its Deployment was made from last, and the hash of what came out. */
+  const made = new Map<string, { from: string; config: Readonly<PlatformConfig>; hash: string | undefined }>();
+
+  /** The Deployment as it should be: to make it only to see that nothing has changed is dear, and done at each event. */
+  function upToDate(revision: Revision, from: string): Deployment | undefined {
+    const known = made.get(keyOf(revision));
+    if (known?.from !== from || known.config !== config.current) return undefined;
+    const { namespace, name = "" } = revision.metadata;
+    const found = caches.deployments.get(`${namespace}/${deploymentName(name)}`);
+    if (found === undefined || found.metadata.deletionTimestamp !== undefined) return undefined;
+    const isOurs = isControlledBy(found, revision) && found.metadata.labels?.[label.deploymentHash] === known.hash;
+    return isOurs ? found : undefined;
+  }
+
+  /** With `asItIs` one that exists is not changed. */
+  async function deploymentOf(revision: Revision, conditions: Conditions, asItIs: boolean): Promise<Deployment> {
+    const from = deploymentInputs(revision);
+    const found = upToDate(revision, from);
+    if (found !== undefined) return shown(revision, conditions, found);
     const wanted = makeDeployment(revision, platform());
     const child = await ensureChild(client, deployments, caches.deployments, revision, wanted);
     if (child.is === "foreign") {
@@ -61,11 +95,20 @@ export function revisionReconciler(deps: RevisionDeps): Reconciler {
       showNewDeployment(conditions);
       return child.object;
     }
+    made.set(keyOf(revision), {
+      from,
+      config: config.current,
+      hash: wanted.metadata.labels?.[label.deploymentHash],
+    });
     const same =
-      child.object.metadata.labels?.[label.deploymentHash] === wanted.metadata.labels?.[label.deploymentHash];
+      asItIs || child.object.metadata.labels?.[label.deploymentHash] === wanted.metadata.labels?.[label.deploymentHash];
     const deployment = same
       ? child.object
       : await client.update<Deployment>(deployments, mergeDeployment(child.object, wanted));
+    return shown(revision, conditions, deployment);
+  }
+
+  function shown(revision: Revision, conditions: Conditions, deployment: Deployment): Deployment {
     const { namespace, name } = revision.metadata;
     const pods = caches.pods
       .byIndex(index.byRevision, `${namespace}/${name}`)
@@ -99,10 +142,12 @@ export function revisionReconciler(deps: RevisionDeps): Reconciler {
   return {
     name: "revision-controller",
     lease: "knative.dev.serving.pkg.reconciler.revision.reconciler",
+    isSettled: settledIn(caches.revisions),
     async reconcile(key) {
       const revision = caches.revisions.get(key);
       if (revision === undefined || revision.metadata.deletionTimestamp !== undefined) {
         digests.forget(key);
+        made.delete(key);
         return done;
       }
       return reconcileStatus(revision, async ({ status, conditions }) => {
@@ -124,8 +169,15 @@ export function revisionReconciler(deps: RevisionDeps): Reconciler {
         status.containerStatuses = resolved.containers;
         if (resolved.initContainers.length > 0) status.initContainerStatuses = resolved.initContainers;
 
+        const certificate = await certificateOf(revision, conditions);
+        const isWaiting = certificate.is === "waiting";
+        const { namespace = "", name = "" } = revision.metadata;
+        if (isWaiting && caches.deployments.get(`${namespace}/${deploymentName(name)}`) === undefined) {
+          conditions.markUnknown("ResourcesAvailable", "CertificateNotReady", certificate.message);
+          return done; // Its event runs the key.
+        }
         const withDigests: Revision = { ...revision, status: { ...status } };
-        const deployment = await deploymentOf(withDigests, conditions);
+        const deployment = await deploymentOf(withDigests, conditions, isWaiting);
         const [podAutoscaler] = await Promise.all([
           podAutoscalerOf(revision, conditions, deployment),
           ...makeImages(revision, status).map(async (image) =>
@@ -153,12 +205,25 @@ export function revisionReconciler(deps: RevisionDeps): Reconciler {
           if (name !== undefined) enqueue(`${object.metadata.namespace}/${name}`);
         }),
         digests.onResolved(enqueue),
+        sidecarCertificates.onChange((namespace) => {
+          if (config.current.network.systemInternalTls)
+            caches.revisions.list(namespace).forEach((revision) => enqueue(keyOf(revision)));
+        }),
         config.onChange((name) => {
           if (relevant.includes(name)) all();
         }),
       ];
     },
   };
+
+  async function certificateOf(revision: Revision, conditions: Conditions): Promise<SidecarCertificate> {
+    try {
+      return await sidecarCertificates.ensure(revision);
+    } catch (error) {
+      if (error instanceof NotOwnedError) conditions.markFalse("ResourcesAvailable", "NotOwned", error.message);
+      throw error;
+    }
+  }
 
   function showWhatHoldsItBack(revision: Revision, conditions: Conditions): Outcome {
     if (!conditions.is("ResourcesAvailable", "Unknown")) return done;

@@ -5,10 +5,12 @@ import type { Certificate } from "../../api/networking.ts";
 import type { Route } from "../../api/serving.ts";
 import { isControlledBy } from "../../kube/write.ts";
 import { index } from "../caches.ts";
+import { adler32 } from "../certificate/adler32.ts";
 import {
   certificateState,
   ensureCertificate,
   ingressTls,
+  isRenewing,
   makeCertificate,
   removeCertificates,
   wantsExternalTls,
@@ -98,7 +100,7 @@ export async function reconcileCertificates(
     tls: ready.map(({ certificate, dnsNames }) => ingressTls(certificate, dnsNames)),
     secure: new Set(offered.flatMap(({ dnsNames }) => dnsNames)),
     challenges: found
-      .filter((entry) => entry.isExternal && !ready.includes(entry))
+      .filter((entry) => entry.isExternal && (!ready.includes(entry) || isRenewing(entry.certificate)))
       .flatMap(({ certificate }) => certificate.status?.http01Challenges ?? [])
       .toSorted((a, b) => (a.url < b.url ? -1 : 1)),
   };
@@ -139,15 +141,4 @@ function wildcardFor(host: string, all: readonly Certificate[], domain: string):
 
 export function certificateName({ metadata: { uid = "" } }: Route, tag: string, isLocal: boolean): string {
   return `route-${uid}${tag === "" ? "" : `-${adler32(tag)}`}${isLocal ? "-local" : ""}`;
-}
-
-/** RFC 1950. */
-function adler32(text: string): number {
-  let a = 1;
-  let b = 0;
-  for (const byte of Buffer.from(text)) {
-    a = (a + byte) % 65_521;
-    b = (b + a) % 65_521;
-  }
-  return b * 65_536 + a;
 }

@@ -4,7 +4,15 @@ import { sameValue } from "../../api/equality.ts";
 import { annotation, label } from "../../api/keys.ts";
 import { keyOf } from "../../api/meta.ts";
 import { kIngresses, type KIngress } from "../../api/networking.ts";
-import { configurations, revisions, routes, type Route, type TrafficTarget } from "../../api/serving.ts";
+import {
+  configurations,
+  revisions,
+  routes,
+  type Configuration,
+  type Revision,
+  type Route,
+  type TrafficTarget,
+} from "../../api/serving.ts";
 import { isNotFound } from "../../kube/client.ts";
 import { done, type Outcome } from "../../kube/reconciler.ts";
 import { configurationTarget, index, revisionTarget } from "../caches.ts";
@@ -18,6 +26,7 @@ import {
   type Deps,
   type Draft,
   type Reconciler,
+  settledIn,
 } from "../reconciler.ts";
 import { reconcileCertificates, type RouteTls } from "./certificates.ts";
 import { DomainNameError, domainOf, hostOf, urlOf, type Host, type HostContext } from "./hosts.ts";
@@ -183,6 +192,7 @@ export function routeReconciler(deps: Deps): Reconciler {
   return {
     name: "route-controller",
     lease: "knative.dev.serving.pkg.reconciler.route.reconciler",
+    isSettled: settledIn(caches.routes),
     async reconcile(key) {
       const route = caches.routes.get(key);
       if (route === undefined || route.metadata.deletionTimestamp !== undefined) return done;
@@ -201,10 +211,14 @@ export function routeReconciler(deps: Deps): Reconciler {
           if (object.metadata.labels?.[label.wildcardDomain] !== undefined)
             caches.routes.list(object.metadata.namespace).forEach((route) => enqueue(keyOf(route)));
         }),
-        caches.configurations.onChange(({ object: { metadata } }) =>
-          pointingAt(configurationTarget(metadata.namespace ?? "", metadata.name ?? "")),
-        ),
-        caches.revisions.onChange(({ object: { metadata } }) => {
+        caches.configurations.onChange((change) => {
+          if (change.is === "updated" && isSameTarget(change.previous, change.object)) return;
+          const { metadata } = change.object;
+          pointingAt(configurationTarget(metadata.namespace ?? "", metadata.name ?? ""));
+        }),
+        caches.revisions.onChange((change) => {
+          if (change.is === "updated" && isSameTarget(change.previous, change.object)) return;
+          const { metadata } = change.object;
           const namespace = metadata.namespace ?? "";
           pointingAt(revisionTarget(namespace, metadata.name ?? ""));
           const configuration = metadata.labels?.[label.configuration];
@@ -217,6 +231,19 @@ export function routeReconciler(deps: Deps): Reconciler {
       ];
     },
   };
+}
+
+/** Whether two states of a Configuration or Revision are the same to the Routes that lead to it. */
+function isSameTarget(before: Configuration | Revision, after: Configuration | Revision): boolean {
+  const seen = (object: Configuration | Revision): unknown[] => [
+    object.metadata.uid,
+    object.metadata.generation,
+    object.metadata.deletionTimestamp,
+    object.metadata.labels,
+    conditionOf(object, "Ready"),
+    (object as Configuration).status?.latestReadyRevisionName,
+  ];
+  return sameValue(seen(before), seen(after));
 }
 
 const ingressNotReconciled = "Ingress has not yet been reconciled.";

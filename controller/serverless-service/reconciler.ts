@@ -1,4 +1,5 @@
 /** ServerlessService → private Service, public Service, and the Endpoints behind it (spec: serving-api 4.13). */
+import { chooseSubset } from "../../api/consistent-subset.ts";
 import { serverlessServiceConditions, type Conditions } from "../../api/conditions.ts";
 import { endpoints, services, type Endpoints, type Service } from "../../api/core.ts";
 import { sameValue } from "../../api/equality.ts";
@@ -7,7 +8,7 @@ import { keyOf, type KubeObject, type Resource } from "../../api/meta.ts";
 import { serverlessServices, type ServerlessService } from "../../api/networking.ts";
 import { isConflict } from "../../kube/client.ts";
 import { done } from "../../kube/reconciler.ts";
-import type { Lister } from "../../kube/informer.ts";
+import type { Informer } from "../../kube/informer.ts";
 import { ensureChild, type Child } from "../children.ts";
 import {
   NotOwnedError,
@@ -16,6 +17,7 @@ import {
   type Deps,
   type Draft,
   type Reconciler,
+  settledIn,
 } from "../reconciler.ts";
 import {
   makePrivateService,
@@ -24,7 +26,6 @@ import {
   readyAddresses,
   servingSubsets,
 } from "./resources.ts";
-import { chooseSubset } from "./subset.ts";
 
 const notReady = "K8s Service is not ready";
 
@@ -55,7 +56,7 @@ export function serverlessServiceReconciler(deps: Deps): Reconciler {
     sks: ServerlessService,
     conditions: Conditions,
     resource: Resource,
-    cache: Lister<T>,
+    cache: Informer<T>,
     wanted: T,
     what: What,
   ): Promise<Child<T>> {
@@ -125,6 +126,7 @@ export function serverlessServiceReconciler(deps: Deps): Reconciler {
   return {
     name: "serverlessservice-controller",
     lease: "knative.dev.serving.pkg.reconciler.serverlessservice.reconciler",
+    isSettled: settledIn(caches.serverlessServices),
     async reconcile(key) {
       const sks = caches.serverlessServices.get(key);
       if (sks === undefined || sks.metadata.deletionTimestamp !== undefined) return done;

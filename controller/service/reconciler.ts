@@ -3,7 +3,7 @@ import { isObserved, serviceConditions } from "../../api/conditions.ts";
 import { sameValue } from "../../api/equality.ts";
 import { configurations, kServices, routes, type Configuration, type KService, type Route } from "../../api/serving.ts";
 import type { KubeObject, Resource } from "../../api/meta.ts";
-import type { Lister } from "../../kube/informer.ts";
+import type { Informer } from "../../kube/informer.ts";
 import { done } from "../../kube/reconciler.ts";
 import { ensureChild } from "../children.ts";
 import { namedRevision } from "../configuration/revision-choice.ts";
@@ -15,6 +15,7 @@ import {
   statusReconciler,
   type Deps,
   type Reconciler,
+  settledIn,
 } from "../reconciler.ts";
 import { makeConfiguration, makeRoute } from "./resources.ts";
 import { showConfiguration, showRoute } from "./status.ts";
@@ -28,7 +29,7 @@ export function serviceReconciler(deps: Deps): Reconciler {
   async function child<T extends Configuration | Route>(
     service: KService,
     resource: Resource,
-    cache: Lister<T>,
+    cache: Informer<T>,
     make: (existing: T | undefined) => T,
   ): Promise<T | undefined> {
     const { name } = service.metadata;
@@ -59,6 +60,7 @@ export function serviceReconciler(deps: Deps): Reconciler {
   return {
     name: "service-controller",
     lease: "knative.dev.serving.pkg.reconciler.service.reconciler",
+    isSettled: settledIn(caches.kServices),
     async reconcile(key) {
       const service = caches.kServices.get(key);
       if (service === undefined || service.metadata.deletionTimestamp !== undefined) return done;

@@ -72,6 +72,21 @@ test("the patch leads to the object with its defaults", (t) => {
   t.end();
 });
 
+test("a Go client that writes back what it read changes nothing", (t) => {
+  // What its types cannot leave out: it reads this into the object and sends it along.
+  const written = (object: KubeObject): KubeObject => {
+    const copy = structuredClone(object) as KubeObject & { spec: { template: { metadata?: object } } };
+    copy.spec.template.metadata = { ...copy.spec.template.metadata, creationTimestamp: null };
+    return copy;
+  };
+  const stored = patched(service());
+  t.same(patched(written(service())), stored, "it created it");
+  const update = { operation: "UPDATE", oldObject: stored } as const;
+  const { spec } = patched(written(stored), update) as KubeObject & { spec: object };
+  t.strictSame(spec, (stored as typeof stored & { spec: object }).spec, "it wrote it again");
+  t.end();
+});
+
 test("what is not defaulted", (t) => {
   t.same(admitWithDefaults(ask(null, { operation: "DELETE", oldObject: service() }), config), {
     uid: "7",
@@ -192,7 +207,7 @@ test("config maps", (t) => {
     { name: "an example as installed", given: configMap("config-gc", { _example: example }, right) },
     { name: "an edited example", given: configMap("config-gc", { _example: example }, wrong), refused: edited },
     {
-      name: "an edited example of the certificates' bridge",
+      name: "an edited example of the bridge to cert-manager",
       given: configMap("config-certmanager", { _example: example }, wrong),
       refused: edited,
     },
@@ -239,6 +254,28 @@ test("config maps", (t) => {
       given: configMap("config-deployment", {}),
       refused: "queue-sidecar-image cannot be empty or unset",
     },
+    {
+      name: "issuers that are none, all of them",
+      given: configMap("config-certmanager", {
+        issuerRef: "letsencrypt",
+        systemInternalIssuerRef: "{ nam: x, kind: 1 }",
+      }),
+      refused: [
+        'failed to parse "issuerRef": not a reference to an issuer',
+        'failed to parse "systemInternalIssuerRef": unknown field "nam"',
+        'failed to parse "systemInternalIssuerRef": kind is not a text',
+      ].join("\n"),
+    },
+    { name: "an issuer", given: configMap("config-certmanager", { issuerRef: "kind: Issuer\nname: own\n" }) },
+    {
+      name: "a selector that picks by no operator",
+      given: configMap("config-network", {
+        "namespace-wildcard-cert-selector": "matchExpressions: [{ key: team, operator: Is, values: [a] }]",
+      }),
+      refused:
+        'failed to parse "namespace-wildcard-cert-selector": matchExpressions[0]: "Is" is not a valid label selector operator',
+    },
+    { name: "a selector of all", given: configMap("config-network", { "namespace-wildcard-cert-selector": "{}" }) },
     { name: "a domain", given: configMap("config-domain", { "example.com": "" }) },
     {
       name: "logging that is no JSON is refused",

@@ -1,4 +1,5 @@
 /** AdmissionReview in, AdmissionReview out (admission.k8s.io/v1): no I/O but what is passed in. */
+import { isDeepStrictEqual } from "node:util";
 import { crc32 } from "node:zlib";
 import { withDefaults } from "../../api/defaulting/kinds.ts";
 import { sameValue } from "../../api/equality.ts";
@@ -12,6 +13,8 @@ import { trialPod, type TryPod } from "./dry-run.ts";
 export interface AdmissionRequest {
   uid: string;
   operation: "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
+  /** Of the object. */
+  kind?: { group?: string; version?: string; kind?: string };
   subResource?: string;
   dryRun?: boolean;
   userInfo?: { username?: string };
@@ -62,6 +65,9 @@ export function admitWithDefaults(request: AdmissionRequest, config: PlatformCon
   return { uid, allowed: true, patchType: "JSONPatch", patch };
 }
 
+/** Without what JSON does not carry. */
+const asSent = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+
 /** Defaults only ever touch these two. */
 function patchOf(before: KubeObject, after: KubeObject): PatchOperation[] {
   const operations: PatchOperation[] = [];
@@ -70,7 +76,8 @@ function patchOf(before: KubeObject, after: KubeObject): PatchOperation[] {
     operations.push({ op: "add", path: "/metadata/annotations", value: annotations });
   const specBefore = (before as { spec?: unknown }).spec;
   const specAfter = (after as { spec?: unknown }).spec;
-  if (specAfter !== undefined && !sameValue(specBefore, specAfter))
+  // A null that stays behind counts as a change of the spec, and makes a Revision.
+  if (specAfter !== undefined && !isDeepStrictEqual(specBefore, asSent(specAfter)))
     operations.push({ op: specBefore === undefined ? "add" : "replace", path: "/spec", value: specAfter });
   return operations;
 }
@@ -118,8 +125,6 @@ export async function admitIfPodFits(
 }
 
 const exampleChecksum = "knative.dev/example-checksum";
-/** Of the certificate bridge, which is not part of this platform: its content is nobody's business here. */
-const otherConfigMaps = ["config-certmanager"];
 
 /** One of the platform's ConfigMaps has to be readable by the parser that will read it; others pass. */
 export function admitConfigMap({ uid, operation, object }: AdmissionRequest, clusterDomain: string): AdmissionResponse {
@@ -127,7 +132,7 @@ export function admitConfigMap({ uid, operation, object }: AdmissionRequest, clu
   const { data, metadata } = (object ?? {}) as Partial<ConfigMap>;
   const parsers = configParsers(clusterDomain);
   const name = (Object.keys(parsers) as ConfigName[]).find((part) => configMapName(part) === metadata?.name);
-  if (name === undefined && !otherConfigMaps.includes(metadata?.name ?? "")) return { uid, allowed: true };
+  if (name === undefined) return { uid, allowed: true };
 
   const example = data?.["_example"];
   const checksum = metadata?.annotations?.[exampleChecksum];
@@ -136,7 +141,6 @@ export function admitConfigMap({ uid, operation, object }: AdmissionRequest, clu
       uid,
       'validation failed: the update modifies a key in "_example" which is probably not what you want. Instead, copy the respective setting to the top-level of the ConfigMap, directly below "data"',
     );
-  if (name === undefined) return { uid, allowed: true };
   try {
     parsers[name](data);
     return { uid, allowed: true };

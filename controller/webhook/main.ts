@@ -6,6 +6,8 @@ import { envReader } from "../../process/env.ts";
 import { listen, listenAddresses } from "../../process/listen.ts";
 import type { Logger } from "../../process/logger.ts";
 import { startAdminServer } from "../../process/metrics-server.ts";
+import { createMetricPush } from "../../process/otlp/metric-push.ts";
+import { processRegister, processResource } from "../../process/process-metrics.ts";
 import { runProgram } from "../../process/run.ts";
 import { watchConfig } from "../config/store.ts";
 import { serviceNames, type Certificate } from "./certificate.ts";
@@ -14,6 +16,7 @@ import { parseConfig, type WebhookConfig } from "./config.ts";
 import { podTrial } from "./dry-run.ts";
 import { register } from "./registration.ts";
 import { createWebhookServer } from "./server.ts";
+import { WebhookMetrics } from "./webhook-metrics.ts";
 
 /** Requests that the API server sent before it saw this pod leave the Service's endpoints. */
 const drainMs = 2000;
@@ -33,14 +36,24 @@ async function run(settings: WebhookConfig, log: Logger, stop: AbortSignal): Pro
     watchConfig({ client, namespace: systemNamespace, clusterDomain, log, signal: stop }),
     sharedCertificate(source),
   ]);
+  const metrics = new WebhookMetrics();
   const webhook = await createWebhookServer({
     certificate,
     clusterDomain,
     config: () => config.current,
     tryPod: podTrial(client),
+    metrics,
   });
   for (const address of listenAddresses(envReader(env), env, settings.port)) await listen(webhook.server, address);
-  const admin = await startAdminServer({ port: settings.metricsPort, env, log });
+  const resource = processResource("webhook", env);
+  const exported = processRegister(resource);
+  client.counts.register(exported);
+  metrics.register(exported);
+  const admin = await startAdminServer({ port: settings.metricsPort, env, log, register: exported });
+  const push = createMetricPush({ register: exported, resource, env, log });
+  const follow = (): void => push.follow(config.current.observability.metricsPush);
+  config.onChange(follow);
+  follow();
   log.info({ port: settings.port }, "webhook serving");
 
   // The API server calls only after it is told to, so it is told last.
@@ -61,7 +74,7 @@ async function run(settings: WebhookConfig, log: Logger, stop: AbortSignal): Pro
   }
   if (!stop.aborted) await once(stop, "abort");
   await sleep(drainMs);
-  await Promise.all([webhook.close(), admin.close()]);
+  await Promise.all([webhook.close(), admin.close(), push.stop()]);
   await client.close();
 
   async function registered({ ca }: Certificate): Promise<boolean> {

@@ -43,7 +43,8 @@ const kindRules = (operations: string[]): Rule[] =>
     apiGroups: [group],
     apiVersions: [version],
     operations,
-    resources: plurals.flatMap((plural) => [plural, `${plural}/status`]),
+    // Without their statuses: defaults and rules leave those alone, and controllers write them all the time.
+    resources: plurals,
     scope: "*",
   }));
 

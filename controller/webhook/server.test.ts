@@ -1,11 +1,14 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
+import { Registry } from "prom-client";
 import { test } from "tap";
 import { Agent, request } from "undici";
 import { defaulted as withDefaults, service } from "../../api/validation/samples.ts";
+import { exposedBy, select } from "../../process/metrics-fixture.ts";
 import { parsePlatformConfig } from "../config/store.ts";
 import { makeCertificate, serviceNames } from "./certificate.ts";
 import { createWebhookServer } from "./server.ts";
+import { WebhookMetrics } from "./webhook-metrics.ts";
 
 const names = serviceNames("webhook", "knative-serving", "cluster.local");
 const servername = "webhook.knative-serving.svc";
@@ -22,6 +25,7 @@ const review = (object: object, fields: object = {}) => ({
 async function start(t: { teardown(run: () => Promise<void>): void }) {
   const certificate = await makeCertificate(names, Date.now());
   const asked: unknown[] = [];
+  const metrics = new WebhookMetrics();
   const webhook = await createWebhookServer({
     certificate,
     clusterDomain: "cluster.local",
@@ -30,6 +34,7 @@ async function start(t: { teardown(run: () => Promise<void>): void }) {
       asked.push(pod);
       return "no room";
     },
+    metrics,
   });
   t.teardown(() => webhook.close());
   webhook.server.listen(0, "127.0.0.1");
@@ -49,7 +54,7 @@ async function start(t: { teardown(run: () => Promise<void>): void }) {
     });
     return { code: answer.statusCode, text: await answer.body.text() };
   };
-  return { webhook, certificate, clientFor, post, asked, origin };
+  return { webhook, certificate, clientFor, post, asked, origin, metrics };
 }
 
 test("the three doors", async (t) => {
@@ -92,6 +97,44 @@ test("the three doors", async (t) => {
   };
   const bad = await ask("/config-validation", review(configMap));
   t.match(bad.response.status?.message, /^validation failed: failed to parse "min-non-active-revisions"/u);
+});
+
+test("what was asked is counted, probes are not", async (t) => {
+  const { certificate, clientFor, post, origin, metrics } = await start(t);
+  const agent = clientFor(certificate.ca);
+  await request(`${origin}/health`, { dispatcher: agent, headers: { host: servername } });
+  const kind = { group: "serving.knative.dev", version: "v1", kind: "Service" };
+  await post("/defaulting", JSON.stringify(review(service(), { kind })), agent);
+  await post("/resource-validation", JSON.stringify(review(service({ container: { image: "" } }), { kind })), agent);
+  await post("/defaulting", "{}", agent);
+  const register = new Registry();
+  metrics.register(register);
+  const exposed = await exposedBy(register);
+  const count = (name: string, labels: Record<string, string>): number | undefined =>
+    select(exposed, `${name}_count`, labels)[0]?.value;
+  const handled = { kn_webhook_resource_kind: "Service", kn_webhook_operation_type: "CREATE" };
+  t.equal(
+    count("kn_webhook_handler_duration_seconds", {
+      ...handled,
+      kn_webhook_type: "defaulting",
+      kn_webhook_operation_status: "success",
+    }),
+    1,
+  );
+  t.equal(
+    count("kn_webhook_handler_duration_seconds", {
+      ...handled,
+      kn_webhook_type: "validation",
+      kn_webhook_operation_status: "failed",
+    }),
+    1,
+  );
+  const http = { http_request_method: "POST", server_address: servername, url_scheme: "https" };
+  t.equal(count("http_server_request_duration_seconds", { ...http, http_response_status_code: "200" }), 2);
+  t.equal(count("http_server_request_duration_seconds", { ...http, http_response_status_code: "400" }), 1);
+  t.equal(count("http_server_request_duration_seconds", { http_request_method: "GET" }), undefined);
+  t.ok((select(exposed, "http_server_request_body_size_bytes_sum")[0]?.value ?? 0) > 0);
+  t.ok((select(exposed, "http_server_response_body_size_bytes_sum")[0]?.value ?? 0) > 0);
 });
 
 test("what is no review", async (t) => {
