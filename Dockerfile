@@ -1,7 +1,7 @@
 # The platform's images, for those who have a container engine; `npm run image:build` makes the same without one.
-# Four of them are one image with four commands, the sidecar is an image of its own:
+# Five of them are one image with five commands, the sidecar is an image of its own:
 #
-#   for program in activator autoscaler controller webhook queue-proxy; do
+#   for program in activator autoscaler autoscaler-hpa controller webhook queue-proxy; do
 #     docker build --target $program -t dev.local/swell-$program:0.1.0 .
 #   done
 #
@@ -33,6 +33,9 @@ ENTRYPOINT ["/usr/local/bin/node", "/swell/activator.mjs"]
 
 FROM platform AS autoscaler
 ENTRYPOINT ["/usr/local/bin/node", "/swell/autoscaler.mjs"]
+
+FROM platform AS autoscaler-hpa
+ENTRYPOINT ["/usr/local/bin/node", "/swell/autoscaler-hpa.mjs"]
 
 FROM platform AS controller
 ENTRYPOINT ["/usr/local/bin/node", "/swell/controller.mjs"]

@@ -23,7 +23,7 @@ import {
   webhookRegistered,
   type Platform,
 } from "./platform.ts";
-import { claimPodNetwork, gatewayPort, hostListen, isFree, loopbackAddresses, portError } from "./ports.ts";
+import { claimPodNetwork, gatewayPort, isFree, loopbackAddresses, portError, publishPorts } from "./ports.ts";
 import { copyPrograms } from "./program-copies.ts";
 import type { Addresses, Progress } from "./progress.ts";
 import { sampleAddresses } from "./sample-addresses.ts";
@@ -50,7 +50,7 @@ export interface ClusterOptions {
 }
 
 /** What the platform's images are called; their tag is the project's version. */
-const platformImages = ["activator", "autoscaler", "controller", "webhook", "queue-proxy"] as const;
+const platformImages = ["activator", "autoscaler", "autoscaler-hpa", "controller", "webhook", "queue-proxy"] as const;
 const imageTag = "0.1.0";
 
 const nodeName = "local";
@@ -86,6 +86,8 @@ export async function runCluster(options: ClusterOptions, stop: AbortSignal): Pr
     ends.push(() => network.release());
     // With the usual gateway port this is the machine's usual cluster, and URLs without a port are its.
     const plain = gateway === usualPort && (await isFree(80));
+    const published = publishPorts({ gateway, plain });
+    ends.push(() => published.close());
 
     const server = await startServer(config, credentials, log);
     ends.push(() => server.close());
@@ -101,7 +103,9 @@ export async function runCluster(options: ClusterOptions, stop: AbortSignal): Pr
     const platform: Platform = { client, log };
     const controllers = new AbortController();
     await ownService(client, apiPort);
-    const workloads = startWorkloadControllers({ client, log, rootCa: credentials.ca }, controllers.signal);
+    // Where clients that ask the cluster for its ingress find it, whatever its port is.
+    const nodePorts = { [`${defaultSystemNamespace}/gateway`]: { http: gateway } };
+    const workloads = startWorkloadControllers({ client, log, rootCa: credentials.ca, nodePorts }, controllers.signal);
     workloads.catch((error: unknown) => log.error({ err: error }, "the workload controllers stopped"));
     // Ended before the agent: they would replace the pods that it ends.
     const endControllers = async (): Promise<void> => {
@@ -119,7 +123,7 @@ export async function runCluster(options: ClusterOptions, stop: AbortSignal): Pr
       nodeBin: process.execPath,
       issueToken: (namespace, account, podUid) => credentials.issueToken(namespace, account, podUid),
       apiServer: { url: api, ca: credentials.ca },
-      hostListen: hostListen({ gateway, plain }),
+      hostListen: (pod, services) => published.listen(pod, services),
       log,
     });
     server.setPodBackend(agent.pods);
@@ -128,7 +132,7 @@ export async function runCluster(options: ClusterOptions, stop: AbortSignal): Pr
       await agent.stop(); // the API server stays until then: pods say goodbye to it
     });
 
-    const ready = await bringUp({ ...options, platform, step }, stop);
+    const ready = await bringUp({ ...options, platform, installer: server.installer, step }, stop);
     if (ready !== undefined) {
       const alsoAt = plain ? ["http://127.0.0.1"] : [];
       const { domain, sampleUrl } = ready;
@@ -152,12 +156,13 @@ export async function runCluster(options: ClusterOptions, stop: AbortSignal): Pr
 
 interface BringUp extends ClusterOptions {
   platform: Platform;
+  installer: KubeClient;
   step: (text: string) => void;
 }
 
 /** Installs the platform and waits until it works; undefined when it was told to stop meanwhile. */
 async function bringUp(
-  { input, startedMs, platform, step, log, report }: BringUp,
+  { input, startedMs, platform, installer, step, log, report }: BringUp,
   stop: AbortSignal,
 ): Promise<{ domain: string; sampleUrl: string | undefined } | undefined> {
   const { config, manifests } = input;
@@ -167,7 +172,7 @@ async function bringUp(
   try {
     const stored = await domainNow(platform.client);
     const domain = config.domain ?? stored ?? defaultFlags.domain;
-    await install(platform.client, withDomain(manifests, domain));
+    await install(installer, withDomain(manifests, domain));
     step("platform installed");
 
     const registered = webhookRegistered(platform, signal);

@@ -38,7 +38,7 @@ test("readManifests reads the project's own, the namespace before all else", asy
   const { crds, core } = readManifests(path.join(import.meta.dirname, "..", "manifests"));
   t.ok(crds.every(({ kind }) => kind === "CustomResourceDefinition"));
   t.equal(core[0]?.kind, "Namespace");
-  t.equal(core.filter(({ kind }) => kind === "Deployment").length, 4);
+  t.equal(core.filter(({ kind }) => kind === "Deployment").length, 5);
 });
 
 test("parseManifest names the file with the mistake", async (t) => {

@@ -12,6 +12,7 @@ import {
   services,
   validatingWebhookConfigurations,
 } from "../api/core.ts";
+import { horizontalPodAutoscalers } from "../api/horizontal-pod-autoscaler.ts";
 import { apiVersionOf, type KubeObject, type Resource } from "../api/meta.ts";
 import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from "../kube/client.ts";
 
@@ -47,13 +48,7 @@ const installable: readonly Resource[] = [
   rbac("clusterrolebindings", "ClusterRoleBinding", false),
   rbac("roles", "Role", true),
   rbac("rolebindings", "RoleBinding", true),
-  {
-    group: "autoscaling",
-    version: "v2",
-    plural: "horizontalpodautoscalers",
-    kind: "HorizontalPodAutoscaler",
-    namespaced: true,
-  },
+  horizontalPodAutoscalers,
   { group: "policy", version: "v1", plural: "poddisruptionbudgets", kind: "PodDisruptionBudget", namespaced: true },
   {
     group: "caching.internal.knative.dev",

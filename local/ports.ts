@@ -1,6 +1,6 @@
 /** The host's ports and addresses that a cluster takes. */
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Server } from "node:net";
+import net, { createServer, type AddressInfo, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { Pod, Service } from "../api/core.ts";
 import { defaultSystemNamespace, port as wellKnown } from "../api/keys.ts";
@@ -56,15 +56,46 @@ export async function isFree(port: number): Promise<boolean> {
   }
 }
 
-/** The addresses of the host that lead to a pod, as process/listen.ts reads them; "" for a pod that nobody publishes. */
-export function hostListen(ports: { gateway: number; plain: boolean }): (pod: Pod, services: Service[]) => string {
-  const hosts = [
-    `127.0.0.1:${ports.gateway}`,
-    `[::1]:${ports.gateway}?`,
-    ...(ports.plain ? ["127.0.0.1:80?", "[::1]:80?"] : []),
+/** The addresses of the host that lead to a pod. */
+export interface HostListen {
+  /** As process/listen.ts reads it. */
+  text: string;
+  /** Sockets that the pod's processes inherit, from descriptor {@link firstInherited} on. */
+  sockets: readonly number[];
+}
+
+export interface PublishedPorts {
+  /** Undefined for a pod that nobody publishes. */
+  listen(pod: Pod, services: Service[]): HostListen | undefined;
+  close(): void;
+}
+
+/** After standard input, output and error. */
+export const firstInherited = 3;
+
+/**
+ * The gateway's ports on the host. They are bound here, for as long as the cluster runs, and never listened on: the
+ * gateway's pods inherit them, so they share one queue of connections. Whichever pod is there takes the next one, and
+ * while none is (it was killed, say), clients wait instead of being refused.
+ */
+export function publishPorts(ports: { gateway: number; plain: boolean }): PublishedPorts {
+  const addresses = [
+    { host: "127.0.0.1", port: ports.gateway, optional: false },
+    { host: "::1", port: ports.gateway, optional: true },
+    ...(ports.plain ? ["127.0.0.1", "::1"].map((host) => ({ host, port: 80, optional: true })) : []),
   ];
-  const text = hosts.map((host) => `${wellKnown.gatewayHttp}=${host}`).join(",");
-  return (pod, services) => {
+  const handles: BoundHandle[] = [];
+  const entries = addresses.map(({ host, port, optional }) => {
+    const handle = boundSocket(host, port);
+    const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    const entry = `${wellKnown.gatewayHttp}=${name}${optional ? "?" : ""}`;
+    // Without it the pods share the port as strangers would.
+    if (handle === undefined) return entry;
+    handles.push(handle);
+    return `${entry}@${firstInherited + handles.length - 1}`;
+  });
+  const published = { text: entries.join(","), sockets: handles.map(({ fd }) => fd) };
+  const listen = (pod: Pod, services: Service[]): HostListen | undefined => {
     const gateway = services.find(
       ({ metadata }) => metadata.namespace === defaultSystemNamespace && metadata.name === "gateway",
     );
@@ -72,8 +103,35 @@ export function hostListen(ports: { gateway: number; plain: boolean }): (pod: Po
       gateway?.spec.selector !== undefined &&
       pod.metadata.namespace === defaultSystemNamespace &&
       hasAll(gateway.spec.selector, pod.metadata.labels);
-    return isSelected ? text : "";
+    return isSelected ? published : undefined;
   };
+  return {
+    listen,
+    close() {
+      for (const handle of handles) handle.close();
+    },
+  };
+}
+
+interface BoundHandle {
+  readonly fd: number;
+  getsockname(out: { port?: number }): number;
+  close(): void;
+}
+
+/** Undefined when the address cannot be had. */
+function boundSocket(host: string, port: number): BoundHandle | undefined {
+  // What node:cluster binds its shared sockets with: a net.Server would listen, and accept, in this process.
+  const { _createServerHandle: create } = net as unknown as {
+    _createServerHandle?: (host: string, port: number, family: 4 | 6) => BoundHandle | number;
+  };
+  const handle = create?.(host, port, host.includes(":") ? 6 : 4);
+  if (typeof handle !== "object") return undefined;
+  const name: { port?: number } = {};
+  // An address that is taken shows only here, until somebody listens.
+  if (handle.getsockname(name) === 0 && name.port === port && handle.fd >= 0) return handle;
+  handle.close();
+  return undefined;
 }
 
 /** A range of loopback addresses for a cluster's pods, held against other clusters while it runs. */

@@ -28,6 +28,7 @@ export function configMap(source: ConfigMapSource, version: string): object {
         "app.kubernetes.io/name": "knative-serving",
         "app.kubernetes.io/component": source.component,
         "app.kubernetes.io/version": version,
+        ...source.labels,
       },
       ...(example === undefined ? {} : { annotations: { "knative.dev/example-checksum": checksumOf(example) } }),
     },

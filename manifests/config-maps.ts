@@ -11,6 +11,8 @@ export interface ConfigMapSource {
   name: string;
   /** Label app.kubernetes.io/component. */
   component: "autoscaler" | "controller" | "logging" | "networking" | "observability" | "tracing";
+  /** More labels. */
+  labels?: Readonly<Record<string, string>>;
   /** What is set from the start, because Knative's default would not do here. */
   data?: Readonly<Record<string, string>>;
   settings: readonly Setting[];
@@ -50,6 +52,8 @@ const featureTexts: Readonly<Record<keyof typeof featureKeys, string>> = {
   queueProxyMountPodInfo: "The sidecar may read the pod's annotations: always, where a template asks (Allowed), never.",
   queueProxyResourceDefaults: "The sidecar has stock limits: 1 CPU and 800Mi.",
 };
+
+const stockIssuer = "{ kind: ClusterIssuer, name: knative-selfsigned-issuer }";
 
 const components = ["activator", "autoscaler", "controller", "queueproxy", "webhook", "hpaautoscaler"];
 
@@ -104,6 +108,16 @@ export const configMapSources: readonly ConfigMapSource[] = [
         "exact",
         "Swell's own: exact is Knative's arithmetic, smooth avoids needless ups and downs.",
       ],
+    ],
+  },
+  {
+    name: "config-certmanager",
+    component: "controller",
+    labels: { "networking.knative.dev/certificate-provider": "cert-manager" },
+    settings: [
+      ["issuerRef", stockIssuer, "Who signs for hosts outside the cluster: a ClusterIssuer or an Issuer."],
+      ["clusterLocalIssuerRef", stockIssuer, "The same for hosts inside the cluster."],
+      ["systemInternalIssuerRef", stockIssuer, "The same for gateway, activator and sidecars."],
     ],
   },
   {
@@ -210,7 +224,11 @@ export const configMapSources: readonly ConfigMapSource[] = [
       ["lease-duration", "60s", "Time after which a lease that nobody renews may be taken."],
       ["renew-deadline", "40s", "Time after which a holder that cannot renew gives up."],
       ["retry-period", "10s", "Time between two tries to take or renew a lease."],
-      ["buckets", "1", "Parts that each reconciler's keys are divided into; 1 to 10, of which 1 is used."],
+      [
+        "buckets",
+        "1",
+        "Parts that keys are divided into, 1 to 10; controllers use 1. Set, these four win over the autoscaler's own.",
+      ],
     ],
   },
   {
@@ -245,6 +263,11 @@ export const configMapSources: readonly ConfigMapSource[] = [
       ["external-domain-tls", "disabled", "Certificates for hosts outside the cluster."],
       ["cluster-local-domain-tls", "disabled", "Certificates for hosts inside the cluster."],
       ["system-internal-tls", "disabled", "TLS between gateway, activator and sidecars."],
+      [
+        "namespace-wildcard-cert-selector",
+        "",
+        "Label selector of namespaces with one certificate for all hosts of a domain; {} is all of them.",
+      ],
       ["http-protocol", "enabled", "Plain HTTP: enabled, or redirected to HTTPS."],
       ["rollout-duration", "0", "Seconds over which traffic moves to a new Revision; 0 is at once."],
       ["autocreate-cluster-domain-claims", "false", "Whether a DomainMapping may claim a domain that is free."],

@@ -32,6 +32,7 @@ test("the Deployments are the programs there are", (t) => {
   t.same(deployments.map(named).sort(), [
     "Deployment activator",
     "Deployment autoscaler",
+    "Deployment autoscaler-hpa",
     "Deployment controller",
     "Deployment webhook",
   ]);

@@ -206,10 +206,16 @@ function reviewOf({ call, operation, object, old, options }: Attempt): Admission
         groups: call.user.groups,
         ...(call.user.uid && { uid: call.user.uid }),
       },
-      object: object === undefined ? null : { ...object, apiVersion: apiVersionOf(call.kind.resource) },
-      oldObject: old === undefined ? null : { ...old, apiVersion: apiVersionOf(call.kind.resource) },
+      object: object === undefined ? null : asked(object, apiVersionOf(call.kind.resource)),
+      oldObject: old === undefined ? null : asked(old, apiVersionOf(call.kind.resource)),
       dryRun: call.dryRun,
       options,
     },
   };
+}
+
+/** The record of managers can be as large as the rest, and no webhook judges by it. */
+function asked(object: KubeObject, apiVersion: string): KubeObject {
+  const { managedFields: _, ...metadata } = object.metadata;
+  return { ...object, apiVersion, metadata };
 }

@@ -31,6 +31,8 @@ export interface Call {
   /** Where it is written through another subresource than the one it changes: that one. */
   through?: "scale";
   fieldValidation: FieldValidation;
+  /** No webhook is asked. For what must come before the programs that answer them. */
+  unasked?: true;
   /** Fields that the body gives more than once, where that is to be told. */
   duplicateFields?: readonly string[];
   /** For the client's user; shown by kubectl as `Warning: …`. */

@@ -21,7 +21,7 @@ import type { Event } from "./watch.ts";
 /** A watcher that has not taken this many events is told to list again. */
 const mostQueued = 20_000;
 
-export function inProcessClient(rest: Rest, user: User): KubeClient {
+export function inProcessClient(rest: Rest, user: User, { unasked }: { unasked?: true } = {}): KubeClient {
   function callOf(
     resource: Resource,
     namespace: string | undefined,
@@ -40,6 +40,7 @@ export function inProcessClient(rest: Rest, user: User): KubeClient {
       fieldManager: options.fieldManager ?? "",
       manager: options.fieldManager ?? "",
       fieldValidation: "Ignore",
+      ...(unasked === undefined ? {} : { unasked }),
       warn: () => {},
     };
   }
@@ -63,25 +64,32 @@ export function inProcessClient(rest: Rest, user: User): KubeClient {
       }) as KubeList<T>;
     },
     async create<T extends KubeObject>(resource: Resource, object: T, options?: WriteOptions) {
+      await turn();
       return (await rest.create(
         callOf(resource, object.metadata.namespace, "", options),
         copyOf<KubeObject>(object),
       )) as T;
     },
     async update<T extends KubeObject>(resource: Resource, object: T, options?: WriteOptions) {
+      await turn();
       const { namespace, name = "" } = object.metadata;
       return (await rest.update(callOf(resource, namespace, name, options), copyOf<KubeObject>(object))) as T;
     },
     async patch<T extends KubeObject>(...[resource, name, namespace, patch, options]: Parameters<KubeClient["patch"]>) {
+      await turn();
       return (await rest.patch(callOf(resource, namespace, name, options), patch)) as T;
     },
     async delete(resource, name, namespace, options = {}) {
+      await turn();
       await rest.remove(callOf(resource, namespace, name), options);
     },
     watch: <T extends KubeObject>(resource: Resource, options: WatchOptions) =>
       watchEvents<T>(rest, callOf(resource, options.namespace, ""), options),
   };
 }
+
+/** Before each write, so that what comes over the wire has its turn among long chains of them. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 async function* watchEvents<T extends KubeObject>(
   rest: Rest,

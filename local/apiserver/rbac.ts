@@ -56,7 +56,11 @@ export function createRbac(store: Store): Rbac {
   let cluster: Map<string, Bound[]> | undefined;
   let inNamespace = new Map<string, Map<string, Bound[]>>();
   const [ofBindings, ofClusterBindings] = [resourceName(roleBindings), resourceName(clusterRoleBindings)];
+  /** What was allowed, whatever the object's name is. */
+  const allowed = new Map<string, string>();
+  const deciding = new Set([roles, clusterRoles, roleBindings, clusterRoleBindings].map(resourceName));
   store.onChange((change) => {
+    if (deciding.has(change.resource)) allowed.clear();
     if (change.resource === ofClusterBindings) cluster = undefined;
     else if (change.resource === ofBindings) inNamespace.delete(change.namespace);
   });
@@ -98,12 +102,24 @@ export function createRbac(store: Store): Rbac {
   return {
     authorize(user, attributes) {
       if (user.groups.includes(superGroup)) return { allowed: true };
+      const question = questionOf(user, attributes);
+      const known = allowed.get(question);
+      if (known !== undefined) return { allowed: true, reason: known };
       let by: Bound | undefined;
+      let isForAnyName = false;
       const errors = visitRules(user, attributes.namespace, (rules, bound) => {
-        if (rules.some((rule) => allows(rule, attributes))) by = bound;
-        return by !== undefined;
+        const rule = rules.find((one) => allows(one, attributes));
+        if (rule === undefined) return false;
+        by = bound;
+        isForAnyName = (rule.resourceNames ?? []).length === 0;
+        return true;
       });
-      if (by !== undefined) return { allowed: true, reason: `RBAC: allowed by ${described(by)}` };
+      if (by !== undefined) {
+        const reason = `RBAC: allowed by ${described(by)}`;
+        if (allowed.size >= mostKnown) allowed.clear();
+        if (isForAnyName) allowed.set(question, reason);
+        return { allowed: true, reason };
+      }
       return { allowed: false, ...(errors.length > 0 && { reason: `RBAC: ${listed(errors)}` }) };
     },
     rulesFor(user, namespace) {
@@ -116,6 +132,14 @@ export function createRbac(store: Store): Rbac {
     },
   };
 }
+
+const mostKnown = 2000;
+
+/** Everything but the name of the object. */
+const questionOf = (
+  user: User,
+  { verb, group: of, resource: plural, subresource, namespace, path }: Attributes,
+): string => JSON.stringify([user.username, user.groups, verb, of, plural, subresource, namespace, path]);
 
 /** As many namespaces' bindings are kept ready. */
 const mostNamespaces = 1000;

@@ -51,6 +51,8 @@ export interface ApiServerOptions {
 export interface ApiServer {
   /** In this process, as `system:admin`. */
   client: KubeClient;
+  /** The same without webhooks: they answer from pods that need what it writes. */
+  installer: KubeClient;
   /** Of `addresses`, in order. */
   ports: number[];
   setPodBackend(backend: PodBackend): void;
@@ -108,6 +110,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   }
   return {
     client: inProcessClient(rest, admin),
+    installer: inProcessClient(rest, admin, { unasked: true }),
     ports,
     setPodBackend(backend) {
       pods = backend;
@@ -153,7 +156,7 @@ async function answer(deps: HandlerDeps, request: IncomingMessage, response: Ser
     return answerProxy(deps, { request, response, route: proxied, user });
   if (user === undefined && !(route?.is === "document" && isPublic(route.path))) throw unauthorized();
   if (route === undefined) throw unknownPath();
-  const json = (code: number, body: object): void => sendJson(request, response, code, body);
+  const json = (code: number, body: object): void => sendJson(request, response, code, body, rest.store.jsonOf(body));
 
   if (user === undefined || route.is !== "resource") {
     if (user !== undefined && !(route.is === "document" && isPublic(route.path)))
@@ -224,19 +227,35 @@ function userOf(
 /** How a role calls a method on a path that is no resource. */
 const pathVerb = (method = ""): string => method.toLowerCase();
 
-async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+/** Listens for itself: an iterator over the stream costs more than all but the largest bodies. */
+function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  const gone = (): void => reject(new Error("the client went away"));
+  if (request.destroyed) gone();
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  request.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes > mostBodyBytes) throw tooLarge(mostBodyBytes);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+    if (bytes <= mostBodyBytes) chunks.push(chunk);
+    else {
+      request.pause();
+      reject(tooLarge(mostBodyBytes));
+    }
+  });
+  request.once("end", () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
+  request.once("error", reject);
+  request.once("close", gone);
+  return promise;
 }
 
-function sendJson(request: IncomingMessage, response: ServerResponse, code: number, body: object): void {
-  sendBody(request, response, code, { "content-type": "application/json" }, JSON.stringify(body));
+function sendJson(
+  request: IncomingMessage,
+  response: ServerResponse,
+  code: number,
+  body: object,
+  text = JSON.stringify(body),
+): void {
+  sendBody(request, response, code, { "content-type": "application/json" }, text);
 }
 
 /** Header lines that kubectl prints as `Warning: …`. */

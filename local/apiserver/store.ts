@@ -41,6 +41,8 @@ export interface Store {
   /** A watch can start at this version or any later one. */
   readonly oldest: number;
   get(resource: string, namespace: string, name: string): KubeObject | undefined;
+  /** This very object as JSON, if it was written a moment ago: most are asked for right then, by who wrote them. */
+  jsonOf(object: object): string | undefined;
   /** Sorted by namespace, then name. All namespaces when undefined. */
   list(resource: string, namespace?: string): readonly Entry[];
   /** Stores a new or changed object: takes it over, sets its resourceVersion and freezes it. */
@@ -69,6 +71,7 @@ export interface StoreOptions {
 /** The log is trimmed while nothing else goes on, or at last when it is this much over its bound. */
 const trimSlack = 2_000;
 const housekeepingMs = 1_000;
+const mostTexts = 16;
 
 interface Bucket {
   entries: Map<string, Entry>;
@@ -95,6 +98,8 @@ export function openStore({ file, keep = 10_000 }: StoreOptions): Store {
   const uids = new Map<string, Entry>();
   const owned = new Map<string, Set<Entry>>();
   const listeners: ((change: Change) => void)[] = [];
+  /** In order of writing. */
+  const texts = new Map<object, string>();
   /** Replaced rows that the last trim had kept because they were current. */
   let replaced: number[] = [];
   let version = 0;
@@ -144,6 +149,11 @@ export function openStore({ file, keep = 10_000 }: StoreOptions): Store {
     }
   }
 
+  function keepText(object: KubeObject, json: string): void {
+    texts.set(object, json);
+    if (texts.size > mostTexts) texts.delete(texts.keys().next().value!);
+  }
+
   function write(code: number, resource: string, object: KubeObject): KubeObject {
     const { namespace = "", name = "" } = object.metadata;
     const entry = find(resource, namespace, name);
@@ -153,6 +163,7 @@ export function openStore({ file, keep = 10_000 }: StoreOptions): Store {
     insert.run(next, entry?.version ?? 0, code, resource, namespace, name, json);
     version = next;
     freeze(object);
+    keepText(object, json);
     const previous = entry?.object;
     if (entry !== undefined && entry.version <= oldest) replaced.push(entry.version);
     if (code === 2) {
@@ -219,6 +230,7 @@ export function openStore({ file, keep = 10_000 }: StoreOptions): Store {
       return oldest;
     },
     get: (resource, namespace, name) => find(resource, namespace, name)?.object,
+    jsonOf: (object) => texts.get(object),
     list(resource, namespace) {
       const byNamespace = buckets.get(resource);
       if (byNamespace === undefined) return [];

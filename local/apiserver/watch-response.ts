@@ -26,24 +26,31 @@ const defaultTimeoutMs = (): number => 1_800_000 * (1 + Math.random());
 export async function answerWatch(response: ServerResponse, options: WatchResponseOptions): Promise<void> {
   const { rest, call, query, timeoutMs = defaultTimeoutMs() } = options;
   const encode = encoder(options);
-  let opening = "";
+  let waiting = "";
   let isOpen = false;
+  const flush = (): void => {
+    if (waiting === "") return;
+    const lines = waiting;
+    waiting = "";
+    if (response.writableLength > mostWaitingBytes) response.destroy();
+    else response.write(lines);
+  };
+  // Writes come in bursts, and each record of TLS costs more than the events in it.
   const send = (line: string): void => {
-    if (!isOpen) opening += line;
-    else if (response.writableLength > mostWaitingBytes) response.destroy();
-    else response.write(line);
+    if (isOpen && waiting === "") setImmediate(flush);
+    waiting += line;
   };
   const watch: Watch = rest.watch(call, query, (event) => send(`${encode(event)}\n`));
   isOpen = true;
   response.writeHead(200, { "content-type": "application/json", "cache-control": "no-cache, private" });
-  if (opening === "") response.flushHeaders();
-  else response.write(opening);
-  opening = "";
+  if (waiting === "") response.flushHeaders();
+  else flush();
   const closed = Promise.withResolvers<void>();
   response.once("close", () => closed.resolve());
   const timer = setTimeout(() => {
     watch.bookmark();
     watch.close();
+    flush();
     response.end();
   }, timeoutMs).unref();
   await closed.promise;

@@ -41,6 +41,8 @@ export type CallWebhook = (
 const mostAnswerBytes = 8 * 1024 * 1024;
 /** Connections are kept per webhook and certificate authority; configurations that were replaced fall out. */
 const mostAgents = 16;
+/** To each of them: a burst of writes is not worth as many handshakes. */
+const mostConnections = 16;
 
 /** `close` ends the kept connections. */
 export function createWebhookCaller(store: Store): { call: CallWebhook; close: () => Promise<void> } {
@@ -51,7 +53,11 @@ export function createWebhookCaller(store: Store): { call: CallWebhook; close: (
     let agent = agents.get(key);
     if (agent === undefined) {
       const ca = caBundle === "" ? undefined : Buffer.from(caBundle, "base64").toString("utf8");
-      agent = new Agent({ connect: { servername, ...(ca === undefined ? {} : { ca }) }, keepAliveTimeout: 30_000 });
+      agent = new Agent({
+        connect: { servername, ...(ca === undefined ? {} : { ca }) },
+        connections: mostConnections,
+        keepAliveTimeout: 30_000,
+      });
       agents.set(key, agent);
     }
     for (const [oldKey, old] of agents) {

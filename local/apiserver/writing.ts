@@ -59,15 +59,18 @@ export function createWriter({ store, admission, customResources, guard, nowMs }
     if (call.subresource === "") kind.applyDefaults(object);
     // What webhooks then add belongs to nobody.
     if (!isRecorded) record(writingOf(call, nowMs()), object, old);
-    const mutating = admission.mutating({ ...attempt, object });
+    const mutating = call.unasked ? [] : admission.mutating({ ...attempt, object });
     if (mutating.length > 0) {
+      const given = object;
       object = await admission.mutate(mutating, { ...attempt, object });
-      decoded(kind, object);
-      if (call.subresource === "") kind.applyDefaults(object);
+      if (object !== given) {
+        decoded(kind, object);
+        if (call.subresource === "") kind.applyDefaults(object);
+      }
     }
     const causes = kind.validate(object, old);
     if (causes.length > 0) throw invalid(kind.resource, object.metadata.name ?? "", causes);
-    const validating = admission.validating({ ...attempt, object });
+    const validating = call.unasked ? [] : admission.validating({ ...attempt, object });
     if (validating.length > 0) await admission.validate(validating, { ...attempt, object });
     guard?.(call, object, old);
     return object;
@@ -117,9 +120,9 @@ export function createWriter({ store, admission, customResources, guard, nowMs }
     for (let tries = 1; ; tries++) {
       const stored = store.get(resource, namespace, name);
       if (stored === undefined) throw notFound(kind.resource, name);
-      const next = makeNext(presented(kind, stored));
-      requireSameObject(call, next, stored);
-      settle(call, next, stored);
+      const made = makeNext(presented(kind, stored));
+      requireSameObject(call, made, stored);
+      const next = settled(call, made, stored);
       const attempt: Attempt = {
         call,
         operation: "UPDATE",
@@ -171,6 +174,8 @@ export function createWriter({ store, admission, customResources, guard, nowMs }
           // What the first try worked on was changed by defaults and webhooks; both may run on their own results.
           if (!isFirst && object.metadata.resourceVersion) throw conflict(resource, call.name);
           isFirst = false;
+          // There is no second try.
+          if (object.metadata.resourceVersion) return object;
           const { managedFields, ...metadata } = object.metadata;
           const next: KubeObject = copyOf({ ...object, metadata });
           if (managedFields !== undefined) next.metadata.managedFields = managedFields;
@@ -296,21 +301,21 @@ function requireSameObject({ kind, name }: Call, next: KubeObject, stored: KubeO
     );
 }
 
-/** Puts what this call must not change back to what is stored. */
-function settle({ kind, name, subresource }: Call, next: KubeObject, stored: KubeObject): void {
+/** The object with what this call must not change as it is stored. Takes it over. */
+function settled({ kind, name, subresource }: Call, next: KubeObject, stored: KubeObject): KubeObject {
   const states = next as { status?: unknown };
   if (subresource === "status") {
-    // Only the status is taken; the rest of the body is what the client happened to have.
-    const { status } = states;
-    const given = (next.metadata as KubeObject["metadata"] | undefined)?.managedFields;
-    const { managedFields: managed, ...metadata } = stored.metadata;
-    for (const key of Object.keys(next)) delete (next as unknown as Record<string, unknown>)[key];
-    Object.assign(next, copyOf({ ...stored, metadata }));
-    const left = given ?? managed;
-    if (left !== undefined) next.metadata.managedFields = left;
-    if (status === undefined) delete states.status;
-    else states.status = status;
-    return;
+    // Only the status is taken; the rest of the body is what the client happened to have. Nobody changes that rest
+    // in place from here on, so it is shared with what is stored, and found equal at a glance.
+    const { status: _, ...rest } = stored as KubeObject & { status?: unknown };
+    const { metadata } = stored;
+    const managedFields =
+      (next.metadata as KubeObject["metadata"] | undefined)?.managedFields ?? metadata.managedFields;
+    return {
+      ...rest,
+      metadata: { ...metadata, ...(managedFields !== undefined && { managedFields }) },
+      ...(states.status !== undefined && { status: states.status }),
+    } as KubeObject;
   }
   const { metadata } = next;
   const old = stored.metadata;
@@ -340,6 +345,7 @@ function settle({ kind, name, subresource }: Call, next: KubeObject, stored: Kub
         },
       ]);
   }
+  return next;
 }
 
 /** Whether they are equal apart from the record of managers. */

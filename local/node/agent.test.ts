@@ -54,7 +54,7 @@ class World implements AsyncDisposable {
       nodeBin: process.execPath,
       issueToken: (namespace, account) => `token of ${namespace}/${account}`,
       apiServer: { url: "https://127.0.0.1:1", ca: "CA" },
-      hostListen: () => "",
+      hostListen: () => undefined,
       log: silentLogger,
     });
     return this.agent;

@@ -17,6 +17,7 @@ import { AddressPool, PortPool } from "./addresses.ts";
 import { keepHostsFile } from "./hosts-file.ts";
 import type { NodeContext } from "./node-context.ts";
 import { nodeLabels, registerNode } from "./node-object.ts";
+import type { HostListen } from "../ports.ts";
 import { podAddress, podExec, type PodCommand, type PodExecOptions } from "./pod-exec.ts";
 import { podLogs, type PodLogOptions } from "./pod-logs.ts";
 import { unschedulableStatus } from "./pod-status.ts";
@@ -36,8 +37,7 @@ export interface NodeAgentOptions {
   nodeBin: string;
   issueToken: (namespace: string, serviceAccount: string, podUid: string) => string;
   apiServer: { url: string; ca: string };
-  /** SWELL_HOST_LISTEN of a pod, "" for none. */
-  hostListen: (pod: Pod, services: Service[]) => string;
+  hostListen: (pod: Pod, services: Service[]) => HostListen | undefined;
   /** What a former run left behind, where the caller has ended it already ({@link ProcessRecords}). */
   leftovers?: readonly ProcessRecord[];
   log: Logger;

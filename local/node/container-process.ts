@@ -24,12 +24,16 @@ export class StartError extends Error {
   override readonly name = "StartError";
 }
 
-/** Throws {@link StartError}. `output` is an open file descriptor; standard input reads as empty. */
+/**
+ * Throws {@link StartError}. `output` is an open file descriptor; standard input reads as empty. The process gets
+ * `inherited` as its descriptors 3 and up.
+ */
 export async function startProcess(options: {
   command: readonly string[];
   env: Readonly<Record<string, string>>;
   directory: string;
   output: number;
+  inherited: readonly number[];
 }): Promise<ContainerProcess> {
   const [file = "", ...args] = options.command;
   if (file === "") throw new StartError("no command: neither the image nor the container has one");
@@ -41,7 +45,7 @@ export async function startProcess(options: {
       cwd: options.directory,
       env: options.env,
       detached: true,
-      stdio: ["ignore", options.output, options.output],
+      stdio: ["ignore", options.output, options.output, ...options.inherited],
     });
   } catch (error) {
     throw new StartError(`cannot start ${JSON.stringify(file)}: ${(error as Error).message}`, { cause: error });

@@ -20,6 +20,8 @@ export interface ContainerSetup {
   command: string[];
   env: Record<string, string>;
   directory: string;
+  /** Descriptors that its process gets, after standard error. */
+  inherited: readonly number[];
 }
 
 /** Throws ContainerConfigError when something it refers to does not exist. */
@@ -48,7 +50,7 @@ export async function containerSetup(
     [folderVariable]: node.folder,
     SWELL_BIND_ADDRESS: context.podIP,
     SWELL_HOSTS_FILE: node.hostsFile,
-    ...(hostListen === "" ? {} : { SWELL_HOST_LISTEN: hostListen }),
+    ...(hostListen === undefined ? {} : { SWELL_HOST_LISTEN: hostListen.text }),
     ...(context.portMap.size === 0 ? {} : { SWELL_PORT_MAP: formatPortMap(context.portMap) }),
     ...(mappedPort === undefined ? {} : { PORT: String(mappedPort) }),
   };
@@ -59,6 +61,7 @@ export async function containerSetup(
     command: commandLine(image, container, env),
     env,
     directory: path.resolve(image.directory, container.workingDir ?? ""),
+    inherited: hostListen?.sockets ?? [],
   };
 }
 

@@ -5,6 +5,7 @@ import type { RecordEvent } from "../../kube/events.ts";
 import type { Lister } from "../../kube/informer.ts";
 import type { Logger } from "../../process/logger.ts";
 import type { ImageStore } from "../image/store.ts";
+import type { HostListen } from "../ports.ts";
 import type { AddressPool, PortPool } from "./addresses.ts";
 import type { ProcessRecords } from "./process-records.ts";
 import type { Resources } from "./scheduling.ts";
@@ -23,7 +24,7 @@ export interface NodeContext {
   nodeBin: string;
   issueToken: (namespace: string, serviceAccount: string, podUid: string) => string;
   apiServer: { url: string; ca: string };
-  hostListen: (pod: Pod, services: Service[]) => string;
+  hostListen: (pod: Pod, services: Service[]) => HostListen | undefined;
   services: Lister<Service>;
   hostsFile: string;
   addresses: AddressPool;

@@ -80,7 +80,7 @@ export function volumeFiles(volume: Volume, input: VolumeInput): VolumeFile[] {
       ...(source.downwardAPI === undefined ? [] : downwardFiles(source.downwardAPI.items ?? [], mode, input)),
       ...(source.serviceAccountToken === undefined
         ? []
-        : [{ path: source.serviceAccountToken.path, content: input.token(), mode: 0o600 }]),
+        : [{ path: source.serviceAccountToken.path, content: input.token(), mode }]),
     ]);
   }
   const type = Object.keys(volume).find((key) => key !== "name") ?? "none";

@@ -41,7 +41,8 @@ const server = await startApiServer({
   log,
 });
 const { client } = server;
-const controllers = startWorkloadControllers({ client, log, rootCa: credentials.ca }, stop.signal);
+const nodePorts = { "network/web": { http: 18_080 } };
+const controllers = startWorkloadControllers({ client, log, rootCa: credentials.ca, nodePorts }, stop.signal);
 
 /** Resolves with the objects of a namespace once `isSo` holds for them. */
 async function seen<T extends KubeObject>(
@@ -206,7 +207,7 @@ test("a Service gets addresses, and its Endpoints and slices follow its pods", a
     apiVersion: "v1",
     kind: "Service",
     metadata: { name: "web", namespace: space },
-    spec: { type: "LoadBalancer", selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] },
+    spec: { type: "LoadBalancer", selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
   });
   const [service] = await seen<Service>(
     services,
@@ -215,6 +216,7 @@ test("a Service gets addresses, and its Endpoints and slices follow its pods", a
   );
   t.match(service?.spec.clusterIP, /^10\.(9[6-9]|1[01]\d)\./);
   t.equal(service?.status?.loadBalancer?.ingress?.[0]?.ip, "127.0.0.1");
+  t.equal(service?.spec.ports?.[0]?.nodePort, 18_080);
 
   await client.create(deployments, deployment(space, 2));
   const addresses = (found: Endpoints | undefined) =>

@@ -36,19 +36,20 @@ import { namespaceDefaultsController, rootCaName } from "./namespace-defaults.ts
 import { ownerIndex, ownerOf } from "./ownership.ts";
 import { replicaSetController } from "./replica-set-controller.ts";
 import { clusterRoles, roleAggregationController, type ClusterRole } from "./role-aggregation.ts";
-import { serviceAddressController } from "./service-addresses.ts";
+import { serviceAddressController, type NodePorts } from "./service-addresses.ts";
 
 export interface WorkloadOptions {
   client: KubeClient;
   log: Logger;
   /** PEM of the CA that signed the API server's certificate. */
   rootCa: string;
+  nodePorts?: NodePorts;
   nowMs?: () => number;
 }
 
 /** Runs until the signal aborts; resolves when everything has stopped. */
 export async function startWorkloadControllers(options: WorkloadOptions, signal: AbortSignal): Promise<void> {
-  const { client, log, rootCa, nowMs = Date.now } = options;
+  const { client, log, rootCa, nodePorts, nowMs = Date.now } = options;
   const informers: Informer<KubeObject>[] = [];
   const informer = <T extends KubeObject>(
     resource: Resource,
@@ -89,7 +90,7 @@ export async function startWorkloadControllers(options: WorkloadOptions, signal:
       endpoints: informer<Endpoints>(endpoints),
       slices: informer<EndpointSlice>(endpointSlices, { indexes: { [serviceIndex]: serviceOf } }),
     }),
-    serviceAddressController({ client, log, services: serviceInformer }),
+    serviceAddressController({ client, log, nodePorts, services: serviceInformer }),
     roleAggregationController({ client, log, roles: informer<ClusterRole>(clusterRoles) }),
     namespaceDefaultsController({
       client,

@@ -32,23 +32,44 @@ export function dotted(address: number): string {
   return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join(".");
 }
 
+/** Service key → name of its port → the port of this machine on which it is reached. */
+export type NodePorts = Readonly<Record<string, Readonly<Record<string, number>>>>;
+
 /** What the Service lacks, undefined when it has all of it. */
-export function missingAddresses(service: Service): "cluster ip" | "ingress" | undefined {
+export function missingAddresses(
+  service: Service,
+  nodePorts: NodePorts = {},
+): "cluster ip" | "node ports" | "ingress" | undefined {
   const { type = "ClusterIP", clusterIP = "" } = service.spec;
   if (service.metadata.deletionTimestamp !== undefined || type === "ExternalName") return undefined;
   if (clusterIP === "") return "cluster ip";
+  if (type !== "ClusterIP" && portsOf(service, nodePorts) !== undefined) return "node ports";
   const ingress = service.status?.loadBalancer?.ingress ?? [];
   return type === "LoadBalancer" && ingress.length === 0 ? "ingress" : undefined;
 }
 
+/** The Service's ports with their node ports; undefined when they have them. */
+function portsOf(service: Service, nodePorts: NodePorts): Service["spec"]["ports"] {
+  const wanted = nodePorts[keyOf(service)];
+  const { ports = [] } = service.spec;
+  if (wanted === undefined) return undefined;
+  const lacks = ports.some(({ name = "", nodePort }) => wanted[name] !== undefined && wanted[name] !== nodePort);
+  if (!lacks) return undefined;
+  return ports.map((port) => {
+    const nodePort = wanted[port.name ?? ""];
+    return nodePort === undefined ? port : { ...port, nodePort };
+  });
+}
+
 export interface ServiceAddressDeps {
   client: KubeClient;
+  nodePorts?: NodePorts | undefined;
   log: Logger;
   services: Informer<Service>;
 }
 
 export function serviceAddressController(deps: ServiceAddressDeps): (signal: AbortSignal) => Promise<void> {
-  const { client, log, services } = deps;
+  const { client, log, nodePorts, services } = deps;
   const taken = new Map<string, string>(); // address → key of its Service
   const held = new Map<string, string>(); // and back, for a repeated attempt
   let previous: number | undefined;
@@ -56,7 +77,7 @@ export function serviceAddressController(deps: ServiceAddressDeps): (signal: Abo
   async function reconcile(key: string): Promise<Outcome> {
     const service = services.get(key);
     if (service === undefined) return done;
-    const missing = missingAddresses(service);
+    const missing = missingAddresses(service, nodePorts);
     if (missing === "cluster ip") {
       const clusterIP = allocate(key);
       const spec = {
@@ -67,6 +88,9 @@ export function serviceAddressController(deps: ServiceAddressDeps): (signal: Abo
         ipFamilyPolicy: "SingleStack",
       };
       await client.update(serviceResource, { ...service, spec });
+    } else if (missing === "node ports") {
+      const ports = portsOf(service, nodePorts ?? {});
+      if (ports !== undefined) await client.update(serviceResource, { ...service, spec: { ...service.spec, ports } });
     } else if (missing === "ingress") {
       const status = { loadBalancer: { ingress: [{ ip: loadBalancerAddress, ipMode: "Proxy" }] } };
       await updateStatus<Service>(client, serviceResource, { ...service, status }, service);
