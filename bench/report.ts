@@ -14,6 +14,19 @@ export interface Options {
   contenders: readonly string[];
   /** In place of the usual number. */
   rounds: number | undefined;
+  /** soak only: how long, in place of the usual time; may be a fraction. */
+  minutes: number | undefined;
+  /** soak only: the order of faults. */
+  seed: number | undefined;
+  /** autoscaler-scale only: one size in place of all. */
+  revisions: number | undefined;
+  pods: number | undefined;
+  /** autoscaler-scale only: separate connections, in place of the usual number. */
+  connections: number | undefined;
+  /** services only: how many, in place of the usual number. */
+  count: number | undefined;
+  /** services only: this many a second, and no other rate. */
+  rate: number | undefined;
 }
 
 export interface Outcome {

@@ -50,7 +50,7 @@ function service(
 async function serving(cluster: Cluster): Promise<void> {
   await test("the platform runs as its own pods", async (t) => {
     const pods = await cluster.k("get pods -n knative-serving");
-    for (const name of ["activator", "autoscaler", "controller", "webhook"])
+    for (const name of ["activator", "autoscaler", "autoscaler-hpa", "controller", "webhook"])
       t.match(pods, new RegExp(`${name}-\\S+ +1/1 +Running`), name);
   });
 
