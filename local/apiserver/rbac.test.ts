@@ -137,6 +137,34 @@ test("a binding counts from its write to its removal", async (t) => {
   });
 });
 
+test("what was allowed before counts no longer than its rule, and for no other name", async (t) => {
+  const { rbac, client } = await platform(t);
+  const user: User = { username: "new", groups: [] };
+  const can = (text: string): boolean => rbac.authorize(user, asked(text)).allowed;
+  const rules = (verb: string, resourceNames?: string[]) => [
+    { apiGroups: [""], resources: ["pods"], verbs: [verb], ...(resourceNames === undefined ? {} : { resourceNames }) },
+  ];
+  const role = (given: object[]): KubeObject =>
+    ({
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRole",
+      metadata: { name: "some" },
+      rules: given,
+    }) as KubeObject;
+  await client.create(clusterRoles, role([...rules("get", ["a"]), ...rules("list")]));
+  await client.create(roleBindings, binding("new", "some"));
+  t.same(
+    [can("get pods a in default"), can("get pods b in default"), can("get pods a in default")],
+    [true, false, true],
+  );
+  t.same([can("list pods in default"), can("list pods in kube-system")], [true, false]);
+  await client.update(clusterRoles, role(rules("get", ["b"])));
+  t.same(
+    [can("get pods a in default"), can("get pods b in default"), can("list pods in default")],
+    [false, true, false],
+  );
+});
+
 test("what a rule covers", (t) => {
   const cases = [
     { name: "a resource is not its subresources", rule: { resources: ["pods"] }, what: "get pods/log x", want: false },

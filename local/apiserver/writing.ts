@@ -315,7 +315,7 @@ function settled({ kind, name, subresource }: Call, next: KubeObject, stored: Ku
       ...rest,
       metadata: { ...metadata, ...(managedFields !== undefined && { managedFields }) },
       ...(states.status !== undefined && { status: states.status }),
-    } as KubeObject;
+    };
   }
   const { metadata } = next;
   const old = stored.metadata;
