@@ -1,6 +1,6 @@
 /**
  * One connection of a sidecar: as much of HTTP/2 (RFC 9113) as `queue-proxy/grpc-stream.ts` speaks, for calls that are
- * streams of small messages. What a sidecar does not send is refused with the connection. docs/adr/0010 says why.
+ * streams of small messages. What a sidecar does not send is refused with the connection. docs/adr/0008 says why.
  */
 import type { Socket } from "node:net";
 import { decodePlainFields, encodePlainFields } from "./plain-fields.ts";
