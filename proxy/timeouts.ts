@@ -21,7 +21,6 @@ const slotCount = 512;
 interface Watched {
   exchange: Exchange;
   limits: TimeLimits;
-  startMs: number;
   onExpired: (limit: TimeLimit) => void;
   /** In the list of its slot; both undefined in none. */
   before: Link | undefined;
@@ -97,8 +96,7 @@ const wheel = new TimeLimitWheel();
 /** Calls `onExpired` once if a limit passes before the exchange ends. It should end the exchange. */
 export function limitTime(exchange: Exchange, limits: TimeLimits, onExpired: (limit: TimeLimit) => void): void {
   if (limits.totalMs <= 0 && limits.responseStartMs <= 0 && limits.idleMs <= 0) return;
-  const startMs = performance.now();
-  const watched: Watched = { exchange, limits, startMs, onExpired, before: undefined, after: undefined };
+  const watched: Watched = { exchange, limits, onExpired, before: undefined, after: undefined };
   wheel.add(watched);
   exchange.onEnd(() => wheel.delete(watched));
 }
@@ -122,8 +120,8 @@ function unlink(watched: Watched): boolean {
 }
 
 /** The earliest limit as things stand. */
-function deadline({ exchange, limits, startMs }: Watched): { atMs: number; limit: TimeLimit } {
-  const { lastActivityMs } = exchange;
+function deadline({ exchange, limits }: Watched): { atMs: number; limit: TimeLimit } {
+  const { startedMs: startMs, lastActivityMs } = exchange;
   let atMs = Infinity;
   let limit: TimeLimit = "total";
   if (limits.totalMs > 0) atMs = (exchange.upgraded ? lastActivityMs : startMs) + limits.totalMs;
