@@ -249,9 +249,8 @@ export class RevisionDirectory {
 
 /** Only the kubelet runs these probes, so only Kubernetes knows whether such a pod is ready. */
 function needsKubernetesReadiness({ spec }: Revision): boolean {
-  return (
-    servingContainer(spec)?.readinessProbe?.exec !== undefined ||
-    spec.containers.some(({ startupProbe }) => startupProbe !== undefined)
+  return spec.containers.some(
+    ({ readinessProbe, startupProbe }) => readinessProbe?.exec !== undefined || startupProbe !== undefined,
   );
 }
 

@@ -20,7 +20,16 @@ export function trimmedPod({ apiVersion, kind, metadata, spec, status }: Pod): P
     apiVersion,
     kind,
     metadata: podMetadata(metadata),
-    spec: { containers: [], ...(spec.nodeName === undefined ? {} : { nodeName: spec.nodeName }) },
+    spec: {
+      containers: spec.containers
+        .filter(({ readinessProbe, startupProbe }) => readinessProbe !== undefined || startupProbe !== undefined)
+        .map(({ name, readinessProbe, startupProbe }) => ({
+          name,
+          ...(readinessProbe === undefined ? {} : { readinessProbe: {} }),
+          ...(startupProbe === undefined ? {} : { startupProbe: {} }),
+        })),
+      ...(spec.nodeName === undefined ? {} : { nodeName: spec.nodeName }),
+    },
     ...(status === undefined
       ? {}
       : {

@@ -20,11 +20,20 @@ export function countPods(pods: readonly Pod[], streamState: (pod: string) => Po
     const phase = pod.status?.phase ?? "Pending";
     if (phase === "Succeeded" || phase === "Failed") continue;
     if (pod.metadata.deletionTimestamp !== undefined || said === PodState.DRAINING) counts.terminating += 1;
-    else if (said === PodState.READY || (phase === "Running" && isReady(pod))) counts.ready += 1;
+    else if ((said === PodState.READY && !hasOwnProbes(pod)) || (phase === "Running" && isReady(pod)))
+      counts.ready += 1;
     else if (phase === "Pending") counts.pending += 1;
     else counts.notReady += 1;
   }
   return counts;
+}
+
+/** What the sidecar cannot probe in the app's place (exec, startup) is the kubelet's: then only Kubernetes knows. */
+function hasOwnProbes({ spec }: Pod): boolean {
+  return spec.containers.some(
+    ({ name, readinessProbe, startupProbe }) =>
+      name !== "queue-proxy" && (readinessProbe !== undefined || startupProbe !== undefined),
+  );
 }
 
 function isReady(pod: Pod): boolean {
