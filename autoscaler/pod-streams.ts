@@ -1,5 +1,6 @@
 /** What is said on a pod's stream (proto/stats.proto), whoever carries it. */
 import { status } from "@grpc/grpc-js";
+import type { Logger } from "../process/logger.ts";
 import { PodState, type PodDirective, type PodHello, type PodReport } from "../proto/gen/stats.ts";
 import type { Owner } from "./buckets/terms.ts";
 import type { PodFeed, RevisionStats } from "./revision-stats.ts";
@@ -29,6 +30,7 @@ export interface PodStreamsOptions {
   credentials: Credentials;
   owner: (key: string) => Owner;
   podsPerRevision: number;
+  log: Logger;
 }
 
 /** Sidecars wait ten seconds for an acknowledgement; of a pod that reports all the time one in so many goes out. */
@@ -46,6 +48,7 @@ export class PodStreams {
   }
 
   open(call: PodCall): PodStream {
+    const { log } = this.#options;
     let feed: PodFeed | undefined;
     let used = 0;
     let acknowledged = 0;
@@ -64,32 +67,41 @@ export class PodStreams {
       acknowledged = upTo;
       call.write({ acknowledged });
     };
+    const take = ({ body }: PodReport): void => {
+      if (!door.open) return;
+      if (feed === undefined) {
+        if (body?.$case === "hello") feed = this.#greet(call, door, body.value);
+        else door.refuse("malformed", status.INVALID_ARGUMENT, "the first message has to be a hello");
+        return;
+      }
+      if (body?.$case !== "load") {
+        door.refuse("malformed", status.INVALID_ARGUMENT, "expected a load");
+        return;
+      }
+      const { sequence, state, load } = body.value;
+      const { told } = feed.report(knownState(state), load);
+      used = Math.max(used, sequence);
+      if (told === undefined) {
+        // The first one tells the sidecar that it was understood.
+        this.#acknowledgements.add(acknowledge, acknowledged === 0);
+        return;
+      }
+      // A pod that drains may stop listening once this is acknowledged: every activator has to have been told.
+      held = Math.min(held, sequence);
+      void told.then(() => {
+        held = Infinity;
+        acknowledge();
+      });
+    };
     return {
-      report: ({ body }) => {
-        if (!door.open) return;
-        if (feed === undefined) {
-          if (body?.$case === "hello") feed = this.#greet(call, door, body.value);
-          else door.refuse("malformed", status.INVALID_ARGUMENT, "the first message has to be a hello");
-          return;
+      report(report) {
+        try {
+          take(report);
+        } catch (error) {
+          // One pod's report is no reason to fail all the others.
+          log.error({ err: error, peer: call.peer }, "a pod's report could not be taken in");
+          door.end(status.INTERNAL, "internal error");
         }
-        if (body?.$case !== "load") {
-          door.refuse("malformed", status.INVALID_ARGUMENT, "expected a load");
-          return;
-        }
-        const { sequence, state, load } = body.value;
-        const { told } = feed.report(knownState(state), load);
-        used = Math.max(used, sequence);
-        if (told === undefined) {
-          // The first one tells the sidecar that it was understood.
-          this.#acknowledgements.add(acknowledge, acknowledged === 0);
-          return;
-        }
-        // A pod that drains may stop listening once this is acknowledged: every activator has to have been told.
-        held = Math.min(held, sequence);
-        void told.then(() => {
-          held = Infinity;
-          acknowledge();
-        });
       },
       malformed: () => door.refuse("malformed", status.INVALID_ARGUMENT, "not a report"),
       ended: () => door.end(),

@@ -216,6 +216,26 @@ test("a second stream of the same pod takes its place", async (t) => {
   t.equal(s.stats.collection("default/hello-00001")?.inFlight, 5);
 });
 
+test("a report that fails here costs its pod the stream, and nobody else", async (t) => {
+  const s = await scene(t);
+  const other = openPod(s, { pod: "pod-2" });
+  other.report(1, PodState.READY);
+  await other.inbox.until((messages) => messages.length > 0);
+  const collection = s.stats.collection("default/hello-00001")!;
+  const record = collection.record.bind(collection);
+  collection.record = () => {
+    collection.record = record;
+    throw new Error("a fault of ours");
+  };
+  const { call, report } = openPod(s);
+  report(1, PodState.READY, { inFlight: 2 });
+  t.equal((await failure(call as never)).code, status.INTERNAL);
+  t.same(
+    s.stats.pods("default/hello-00001").map(({ pod }) => pod),
+    ["pod-2"],
+  );
+});
+
 test("peers as gRPC writes them", (t) => {
   t.equal(peerAddress("10.1.2.3:555"), "10.1.2.3");
   t.equal(peerAddress("::ffff:10.1.2.3:555"), "10.1.2.3");

@@ -76,7 +76,7 @@ export function createStatsServer(options: StatsServerOptions): StatsServer {
   const doors = new Doors({ leading: options.leading, maxStreams: limits.streams, helloMs: limits.helloMs });
   const credentials = createCredentials(options.key);
   const { podsPerRevision } = limits;
-  const podStreams = new PodStreams({ stats, doors, credentials, owner, podsPerRevision });
+  const podStreams = new PodStreams({ stats, doors, credentials, owner, podsPerRevision, log });
   const writers = new Set<ActivatorWriter>();
 
   /** Whatever the library says of the end of a call. */

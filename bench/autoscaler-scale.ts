@@ -6,6 +6,7 @@ import path from "node:path";
 import { bundle } from "../process/bundle.ts";
 import { measureConnections } from "./autoscaler/connections.ts";
 import { measureScale } from "./autoscaler/scale-cell.ts";
+import { chooseCores } from "./pinning.ts";
 import type { Options, Outcome, Row } from "./report.ts";
 
 /** Of one stage: revisions with pods, pods, revisions without. */
@@ -22,7 +23,7 @@ export async function autoscalerScale(options: Options): Promise<Outcome> {
   const key = randomBytes(32);
   const seconds = options.quick ? 10 : 60;
   const rows: Row[] = [];
-  const notes: string[] = [];
+  const notes = [chooseCores().about.replace("generator and app", "pods").replace("proxy", "autoscaler")];
   try {
     const { autoscaler } = await bundle(path.join(folder, "dist"));
     const own = options.revisions !== undefined || options.pods !== undefined;

@@ -109,7 +109,9 @@ export class BenchApiServer {
       const spec = { ...(found as KubeObject & { spec: object }).spec, replicas: operation.value };
       return json(response, 200, this.#store(collection, { ...found, spec } as KubeObject));
     }
-    return json(response, 200, this.#store(collection, body()));
+    const { status } = body() as KubeObject & { status?: unknown };
+    const next = place.subresource === "status" ? ({ ...found, status } as KubeObject) : body();
+    return json(response, 200, this.#store(collection, next));
   }
 
   #watch({ watches }: Collection, response: ServerResponse): void {

@@ -7,6 +7,7 @@ import { request, type Dispatcher } from "undici";
 import { port } from "../../api/keys.ts";
 import type { DecisionRecord } from "../../autoscaler/decision-log.ts";
 import type { DeciderStatus } from "../../autoscaler/multi-scaler.ts";
+import { chooseCores } from "../pinning.ts";
 import { Program } from "../contenders/contender.ts";
 
 const readyWithinMs = 180_000;
@@ -37,7 +38,7 @@ export class AutoscalerProcess {
       name: "autoscaler",
       command: [process.execPath, ...(inspected ? [`--inspect=${host}:${inspectorPort}`] : []), bundle],
       folder,
-      core: undefined,
+      core: chooseCores().proxy,
       env: { POD_NAME: "autoscaler-bench", KUBECONFIG: kubeconfig, SWELL_BIND_ADDRESS: host },
     });
   }

@@ -1,6 +1,7 @@
 /** Pods of a process of their own, as the bench sees them. */
 import { spawn, type ChildProcess } from "node:child_process";
 import path from "node:path";
+import { chooseCores, pinned } from "../pinning.ts";
 import type { FleetAnswer, FleetJob } from "./fleet-job.ts";
 
 const answerWithinMs = 180_000;
@@ -11,7 +12,9 @@ export class Fleet {
   #next = 0;
 
   constructor() {
-    this.#process = spawn(process.execPath, [path.join(import.meta.dirname, "fleet-worker.ts")], {
+    const worker = [process.execPath, path.join(import.meta.dirname, "fleet-worker.ts")];
+    const [command, args] = pinned(chooseCores().load, worker);
+    this.#process = spawn(command, args, {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       serialization: "advanced",
     });

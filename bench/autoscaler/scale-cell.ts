@@ -1,5 +1,6 @@
 /** One size: opened, checked, measured. */
 import { setTimeout as pause } from "node:timers/promises";
+import { tickMs } from "../../autoscaler/multi-scaler.ts";
 import { memory, cpuMicros } from "../process-accounting.ts";
 import { quantile, rounded, type Row } from "../report.ts";
 import { ActivatorLink } from "./activator-link.ts";
@@ -12,7 +13,7 @@ export interface ScaleCell extends StageOptions {
   running: number;
   pods: number;
   atZero: number;
-  /** Measured, after as long again at most to warm up. */
+  /** Measured, after some seconds to warm up. */
   seconds: number;
   /** Of each kind. */
   bursts: number;
@@ -106,8 +107,13 @@ export async function measureScale(cell: ScaleCell): Promise<{ row: Row; notes: 
         `one read of /metrics costs ${rounded(Math.max(0, metricsCpuMs))} ms of CPU`,
     ];
     if (stopped.lateP99Ms > largestLateMs) notes.push(`${scenario}: the generator ran late: latencies include its own`);
-    const rate = (name: string): number =>
-      ((metricsAfter.get(name) ?? 0) - (metricsBefore.get(name) ?? 0)) / metricsSeconds;
+    const expected = (cell.running * 1000) / tickMs;
+    const evaluations = "swell_autoscaler_evaluations_total";
+    const decisions = ((metricsAfter.get(evaluations) ?? 0) - (metricsBefore.get(evaluations) ?? 0)) / metricsSeconds;
+    if (decisions < 0.9 * expected)
+      notes.push(
+        `${scenario}: ${Math.round(decisions)} decisions a second instead of ${expected}: it did not get its core`,
+      );
     const row: Row = {
       scenario,
       contender: "autoscaler",
@@ -117,7 +123,7 @@ export async function measureScale(cell: ScaleCell): Promise<{ row: Row; notes: 
       rssMiB: rounded(rssKiB / 1024),
       anonMiB: rounded(anonKiB / 1024),
       messagesPerSecond: Math.round(sent / seconds),
-      decisionsPerSecond: Math.round(rate("swell_autoscaler_evaluations_total")),
+      decisionsPerSecond: Math.round(decisions),
       ...milliseconds("fromZero", fromZero),
       ...milliseconds("running", fromRunning),
       scrapesPerSecond: scrapesPerSecond(cell.running, podsPerRevision),
