@@ -26,8 +26,12 @@ export const soak: Scenario = async ({ quick, minutes, seed = 1 }) => {
   addImage(cluster.data);
   const patch = { data: { "scale-to-zero-grace-period": "1s" } };
   await cluster.k(`patch cm config-autoscaler -n knative-serving --type=merge -p ${JSON.stringify(patch)}`);
-  await cluster.k("scale deploy activator -n knative-serving --replicas=2");
-  await available(cluster, "activator");
+  // As a platform that has to outlive a crash runs them: one process that is killed again and again is waited for by
+  // Kubernetes' back-off, and nobody wakes a revision meanwhile.
+  for (const name of ["activator", "autoscaler"]) {
+    await cluster.k(`scale deploy ${name} -n knative-serving --replicas=2`);
+    await available(cluster, name);
+  }
   for (const service of services) await apply(cluster, service, 0);
   const ledger = new Ledger(() => performance.now());
   const context: FaultContext = { cluster, ledger, random: new Random(seed), versions: new Map() };
