@@ -25,8 +25,17 @@ export function hostName(host: string): string {
   return (name.endsWith(".") ? name.slice(0, -1) : name).toLowerCase();
 }
 
+/** Claims are settled over all ingresses whenever one changes. */
+const known = new WeakMap<KIngress["spec"], ReadonlySet<string>>();
+
 /** What the ingress claims, without repetitions; {@link anyHost} for a rule without hosts. */
-export function claimedHosts({ spec }: Pick<KIngress, "spec">): Set<string> {
+export function claimedHosts({ spec }: Pick<KIngress, "spec">): ReadonlySet<string> {
+  let claimed = known.get(spec);
+  if (claimed === undefined) known.set(spec, (claimed = claimsOf(spec)));
+  return claimed;
+}
+
+function claimsOf(spec: KIngress["spec"]): ReadonlySet<string> {
   const claimed = new Set<string>();
   for (const { hosts = [] } of spec.rules ?? [])
     if (hosts.length === 0) claimed.add(anyHost);

@@ -167,17 +167,6 @@ const soonest = (outcome: Outcome, afterMs: number): Outcome => ({
   afterMs: outcome.is === "again" ? Math.min(outcome.afterMs, afterMs) : afterMs,
 });
 
-/** As {@link statusReconciler}, for one run that remembers nothing. */
-export function reconcileStatus<T extends WithStatus>(
-  deps: StatusDeps,
-  resource: Resource,
-  types: ConditionTypes,
-  object: T,
-  body: (draft: Draft<T>) => Promise<Outcome | void>,
-): Promise<Outcome> {
-  return statusReconciler<T>(deps, resource, types)(object, body);
-}
-
 /** The event that brings the cache up to date runs the key earlier than this. */
 const staleCacheMs = 500;
 

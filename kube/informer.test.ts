@@ -141,6 +141,23 @@ for (const { name, interrupt, lists } of interruptions)
       t.equal(server.requests.filter(({ query }) => query.get("watch") === null).length, lists, "number of lists");
   });
 
+test("an informer keeps no record of who wrote which field, unless it is told what to keep", async (t) => {
+  const { server, informer, run, until } = await setUp(t);
+  const managed = (name: string): ConfigMap => {
+    const object = configMap(name, "x");
+    return { ...object, metadata: { ...object.metadata, labels: { a: "b" }, managedFields: [{ manager: "m" }] } };
+  };
+  server.put(path, managed("listed"));
+  await run();
+  server.put(path, managed("watched"));
+  await until(2);
+  for (const name of ["listed", "watched"]) {
+    const { metadata } = informer.get(`default/${name}`)!;
+    t.match(metadata, { name, labels: { a: "b" } });
+    t.notOk("managedFields" in metadata, name);
+  }
+});
+
 test("an informer tells an object that was replaced by one of the same name as deleted and added", async (t) => {
   const { server, changes, until, run } = await setUp(t);
   server.put(path, configMap("a", "1"));

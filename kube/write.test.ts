@@ -1,8 +1,8 @@
 import { test, type Test } from "tap";
 import { podAutoscalers, type PodAutoscaler } from "../api/autoscaling.ts";
-import type { Event } from "../api/core.ts";
+import { pods, type Event } from "../api/core.ts";
 import { silentLogger } from "../process/logger.ts";
-import { isConflict } from "./client.ts";
+import { isConflict, type KubeClient } from "./client.ts";
 import { eventRecorder } from "./events.ts";
 import { FakeApiServer } from "./fake-api-server.ts";
 import { httpsClient } from "./https-client.ts";
@@ -39,6 +39,22 @@ test("a changed status is written to the status subresource", async (t) => {
   const written = await updateStatus(client, podAutoscalers, { ...stored, status: { desiredScale: 2 } }, stored);
   t.equal(written.status?.desiredScale, 2);
   t.match(server.requests[0], { method: "PUT", path: /\/namespaces\/ns\/podautoscalers\/a\/status$/ });
+});
+
+test("of a kind of ours only the status is sent, of a built-in one all of it", async (t) => {
+  const previous = {
+    apiVersion: "x/v1",
+    kind: "X",
+    metadata: { name: "a", namespace: "ns", uid: "u", resourceVersion: "1", labels: { l: "l" } },
+    spec: {},
+  };
+  const object = { ...previous, status: { is: "new" } };
+  const sent: unknown[] = [];
+  const client = { update: async (_: unknown, body: unknown) => sent.push(body) } as unknown as KubeClient;
+  await updateStatus(client, podAutoscalers, object, previous);
+  await updateStatus(client, pods, object, previous);
+  const { labels: _, ...metadata } = previous.metadata;
+  t.strictSame(sent, [{ apiVersion: "x/v1", kind: "X", metadata, status: object.status }, object]);
 });
 
 test("a conflict is cured by a fresh read, unless it is another object", async (t) => {

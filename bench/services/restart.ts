@@ -3,7 +3,7 @@ import type { KubeClient } from "../../kube/client.ts";
 import { processTree, type Cluster } from "../../test/e2e/cluster.ts";
 import { programs } from "../process-accounting.ts";
 import { rounded, type Row } from "../report.ts";
-import type { Readiness } from "./creation.ts";
+import { firstService, type Readiness } from "./creation.ts";
 import { totalOf, versionNow, writesSince } from "./writes.ts";
 
 export type How = "kill -9" | "delete the pod";
@@ -27,7 +27,8 @@ export async function restartController(
   const others = await writesSince(client, version, ({ metadata, ...object }) => {
     const isPlatforms = metadata.namespace === system;
     const isOfEvent = "involvedObject" in object && JSON.stringify(object.involvedObject).includes(system);
-    return !isPlatforms && !isOfEvent && metadata.name?.startsWith(name) === false;
+    const isOther = ![name, firstService].some((own) => metadata.name?.startsWith(own));
+    return !isPlatforms && !isOfEvent && isOther;
   });
   const kinds = [...others].map(([kind, writes]) => `${totalOf(writes)} ${kind}`);
   return {

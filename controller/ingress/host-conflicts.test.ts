@@ -1,5 +1,5 @@
 /** Who is rejected after any order of changes is what settling all that are there from scratch says. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { test } from "tap";
 import { settleClaims } from "../../api/ingress-claims.ts";
 import { annotation } from "../../api/keys.ts";

@@ -119,6 +119,28 @@ test("Ready once every gateway pod has proven the hash of this version, with one
   });
 });
 
+test("a gateway that answers at once is not waited for in the status; one that does not is", async (t) => {
+  let isThere = true;
+  const { api, becomes } = await setUp(
+    t,
+    [
+      [paths.endpoints, gateway("10.0.0.1")],
+      [paths.ingresses, ingress("quick", ["a.example.com"], "2026-01-01T00:00:00Z")],
+    ],
+    () => (isThere ? { is: "ready" } : { is: "retry", why: "not yet" }),
+  );
+  const writes = (name: string): number =>
+    api.requests.filter(({ method, path }) => method === "PUT" && path.includes(`/${name}/`)).length;
+  await becomes("quick", "True");
+  t.equal(writes("quick"), 1);
+  isThere = false;
+  api.put(paths.ingresses, ingress("slow", ["b.example.com"], "2026-01-01T00:00:00Z"));
+  await becomes("slow", "Unknown", "Uninitialized");
+  isThere = true;
+  await becomes("slow", "True");
+  t.equal(writes("slow"), 2);
+});
+
 test("a host that is taken is a DomainConflict, until the first is deleted", async (t) => {
   const { api, becomes, read } = await setUp(
     t,
