@@ -6,7 +6,7 @@ import type { EndpointSubset, Endpoints } from "../api/core.ts";
 import { label, port } from "../api/keys.ts";
 import { keyOf } from "../api/meta.ts";
 import type { ServerlessService } from "../api/networking.ts";
-import { protocolOf, servingContainer } from "../api/revision-shape.ts";
+import { protocolOf } from "../api/revision-shape.ts";
 import type { Revision } from "../api/serving.ts";
 import type { Informer } from "../kube/informer.ts";
 import type { Logger } from "../process/logger.ts";

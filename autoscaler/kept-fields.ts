@@ -4,14 +4,9 @@
  */
 import type { Deployment, Pod } from "../api/core.ts";
 import { label } from "../api/keys.ts";
-import type { KubeObject, ObjectMeta } from "../api/meta.ts";
+import type { ObjectMeta } from "../api/meta.ts";
+import { withoutManagedFields } from "../kube/informer.ts";
 import { podDeletionCost } from "./deletion-cost.ts";
-
-/** Who wrote which field is the API server's business; an update without it leaves it as it is. */
-export function withoutManagedFields<T extends KubeObject>(object: T): T {
-  const { managedFields, ...metadata } = object.metadata;
-  return managedFields === undefined ? object : { ...object, metadata };
-}
 
 export function trimmedPod({ apiVersion, kind, metadata, spec, status }: Pod): Pod {
   const { phase, conditions, podIP, startTime } = status ?? {};

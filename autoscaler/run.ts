@@ -40,7 +40,7 @@ import { Peers } from "./buckets/peers.ts";
 import { Terms, type Deciding, type TermsOptions } from "./buckets/terms.ts";
 import { parseLeaderElection, parseProgressDeadline, type ProcessConfig } from "./config.ts";
 import { explained } from "./explain/explained.ts";
-import { trimmedDeployment, trimmedPod, withoutManagedFields } from "./kept-fields.ts";
+import { trimmedDeployment, trimmedPod } from "./kept-fields.ts";
 import { liveConfig } from "./live-config.ts";
 import { MultiScaler } from "./multi-scaler.ts";
 import { podAutoscalerReconciler } from "./pod-autoscaler.ts";
@@ -63,7 +63,7 @@ const serviceName = "autoscaler";
 export async function run(client: KubeClient, config: ProcessConfig, log: Logger, stop: AbortSignal): Promise<void> {
   const { env, systemNamespace } = config;
   const inform = <T extends KubeObject>(resource: Resource, more: Partial<InformerOptions<T>> = {}): Informer<T> => {
-    const informer = createInformer<T>({ client, resource, log, trim: withoutManagedFields, ...more });
+    const informer = createInformer<T>({ client, resource, log, ...more });
     void informer.run(stop);
     return informer;
   };

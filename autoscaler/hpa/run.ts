@@ -19,7 +19,7 @@ import type { Logger } from "../../process/logger.ts";
 import { startAdminServer } from "../../process/metrics-server.ts";
 import { createMetricPush } from "../../process/otlp/metric-push.ts";
 import { processRegister, processResource } from "../../process/process-metrics.ts";
-import { trimmedDeployment, withoutManagedFields } from "../kept-fields.ts";
+import { trimmedDeployment } from "../kept-fields.ts";
 import { liveConfig } from "../live-config.ts";
 import { parseElection, type HpaProcessConfig } from "./config.ts";
 import { classOf, hpaReconciler } from "./reconciler.ts";
@@ -32,7 +32,7 @@ const configSpreadMs = 1000;
 export async function run(client: KubeClient, config: HpaProcessConfig, log: Logger, stop: AbortSignal): Promise<void> {
   const { env, systemNamespace } = config;
   const inform = <T extends KubeObject>(resource: Resource, more: Partial<InformerOptions<T>> = {}): Informer<T> => {
-    const informer = createInformer<T>({ client, resource, log, trim: withoutManagedFields, ...more });
+    const informer = createInformer<T>({ client, resource, log, ...more });
     void informer.run(stop);
     return informer;
   };
