@@ -28,7 +28,7 @@ function add(name: string, count: Count): void {
 /** One command that passes or fails as a whole. */
 async function step(name: string, args: string[]): Promise<void> {
   const startedMs = Date.now();
-  const { code, output } = await run(args, false);
+  const { code, output } = await run(args);
   const seconds = ((Date.now() - startedMs) / 1000).toFixed(1);
   console.log(`${code === 0 ? "ok" : "FAILED"}  ${name} (${seconds} s)`);
   if (code !== 0) console.log(output);
@@ -39,7 +39,9 @@ async function step(name: string, args: string[]): Promise<void> {
 async function tests(name: string, files: string[], options: string[]): Promise<void> {
   if (files.length === 0) return;
   console.log(`..  ${name}: ${files.length} files`);
-  const { code, output } = await run(["--bin", "tap", "run", "--reporter=terse", ...options, ...files], true);
+  const startedMs = Date.now();
+  const { code, output } = await run(["--bin", "tap", "run", "--reporter=tap", ...options, ...files]);
+  for (const line of failuresIn(output)) console.log(line);
   const counts = /# \{ total: \d+(?:, pass: (\d+))?(?:, fail: (\d+))?(?:, skip: (\d+))?(?:, todo: \d+)? \}/.exec(
     output,
   );
@@ -49,18 +51,35 @@ async function tests(name: string, files: string[], options: string[]): Promise<
     skipped: Number(counts?.[3] ?? 0),
   };
   // A file that died before its first assertion, or a runner that did: never a green run.
-  if (code !== 0 && count.failed === 0) count.failed = 1;
+  if (code !== 0 && count.failed === 0) {
+    count.failed = 1;
+    console.log(output.slice(-2000));
+  }
+  console.log(`    ${count.passed} passed, ${count.failed} failed (${((Date.now() - startedMs) / 1000).toFixed(1)} s)`);
   add(name, count);
 }
 
-function run(args: string[], show: boolean): Promise<{ code: number; output: string }> {
+/** The failed assertions of a TAP stream, each with its diagnostics. */
+function failuresIn(output: string): string[] {
+  const lines: string[] = [];
+  let isInside = false;
+  for (const line of output.split("\n")) {
+    if (/^\s*not ok/.test(line)) lines.push(line);
+    else if (isInside || (/^\s*---$/.test(line) && /^\s*not ok/.test(lines.at(-1) ?? ""))) {
+      isInside = !/^\s*\.\.\.$/.test(line);
+      lines.push(line);
+    }
+  }
+  return lines;
+}
+
+function run(args: string[]): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [pinned, ...args], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (chunk: Buffer) => {
         output += chunk.toString();
-        if (show) process.stdout.write(chunk);
       });
     child.on("close", (code) => resolve({ code: code ?? 1, output }));
   });
