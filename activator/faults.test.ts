@@ -151,6 +151,9 @@ test("half an upload never looks like a whole one to the app", async (t) => {
   t.equal(await seen.promise, "broken");
 });
 
+/** Far below what 3,000 requests would leave if anything of them stayed. */
+const leakBytes = 2 * 1024 * 1024;
+
 test("a thousand held requests that all give up leave nothing: no count, no memory", async (t) => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
@@ -180,9 +183,11 @@ test("a thousand held requests that all give up leave nothing: no count, no memo
   };
   await round();
   const before = await smallestOf(3);
-  const after = await smallestOf(3);
+  let after = await smallestOf(3);
+  // On a busy machine sockets take longer to go. What leaks only ever grows, however often it is looked at.
+  for (let looks = 0; after - before >= leakBytes && looks < 3; looks++) after = Math.min(after, await smallestOf(2));
   t.strictSame([running.directory.held, running.directory.heldBytes, entry().throttler.active], [0, 0, 0]);
   t.equal(entry().stats.stats.inFlight, 0);
   t.equal(entry().stats.held, 0);
-  t.ok(after - before < 2 * 1024 * 1024, `${Math.round((after - before) / 1024)} KiB more after 3,000 more`);
+  t.ok(after - before < leakBytes, `${Math.round((after - before) / 1024)} KiB more after 3,000 more`);
 });
