@@ -47,7 +47,7 @@ export async function updateStatus<T extends KubeObject>(
   }
 }
 
-/** Groups of built-in kinds have no domain of their own. */
+/** Knative's kinds are custom ones wherever they are installed. */
 const isCustom = ({ group }: Resource): boolean => group.endsWith(".knative.dev");
 const statusOf = (object: KubeObject): unknown => (object as { status?: unknown }).status;
 

@@ -3,6 +3,7 @@
  * client stream needs it. A library costs this process more CPU and memory than all the rest (docs/adr/0006).
  */
 import { connect, type Socket } from "node:net";
+import { settings, uint32 } from "../process/http2-payload.ts";
 import { decodeFields, encodeFields, maxHeaderBlockBytes } from "./hpack.ts";
 
 export interface GrpcTarget {
@@ -342,21 +343,6 @@ function unpadded(payload: Buffer, flags: number, prefix: number): Buffer {
   const end = payload.length - padding;
   if (end < 1 + prefix) throw new Error("HTTP/2: more padding than frame");
   return payload.subarray(1 + prefix, end);
-}
-
-function settings(...values: (readonly [number, number])[]): Buffer {
-  const payload = Buffer.allocUnsafe(6 * values.length);
-  for (const [index, [name, value]] of values.entries()) {
-    payload.writeUInt16BE(name, 6 * index);
-    payload.writeUInt32BE(value, 6 * index + 2);
-  }
-  return payload;
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
 }
 
 /** gRPC percent-encodes its messages. */

@@ -3,6 +3,7 @@
  * streams of small messages. What a sidecar does not send is refused with the connection. docs/adr/0008 says why.
  */
 import type { Socket } from "node:net";
+import { settings, uint32 } from "../../process/http2-payload.ts";
 import { decodePlainFields, encodePlainFields } from "./plain-fields.ts";
 
 export interface PlainCall {
@@ -351,19 +352,4 @@ function frameHead(frame: Buffer, length: number, type: number, flags: number, s
   frame[3] = type;
   frame[4] = flags;
   frame.writeUInt32BE(stream, 5);
-}
-
-function settings(...values: (readonly [number, number])[]): Buffer {
-  const payload = Buffer.allocUnsafe(6 * values.length);
-  for (const [index, [name, value]] of values.entries()) {
-    payload.writeUInt16BE(name, 6 * index);
-    payload.writeUInt32BE(value, 6 * index + 2);
-  }
-  return payload;
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
 }
